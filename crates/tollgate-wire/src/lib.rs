@@ -1,0 +1,15 @@
+//! What filter and ledger say to each other, and the units both count in.
+//!
+//! Plain data, no behaviour beyond arithmetic on units. The protocol is JSON with a version number, and every
+//! optional field says what a peer that does not know it sends: nothing, read as the type's default.
+
+mod sync;
+mod tally;
+mod units;
+
+pub use sync::{
+    Balance, OpeningPage, OpeningRequest, PROTOCOL_VERSION, SYNC_BODY_BYTES_MAX, SyncRequest, SyncResponse,
+    WindowRange,
+};
+pub use tally::{Outcome, Tally, Warning};
+pub use units::{Credits, NanoUsd, TokenCount, UnixNanos};
