@@ -1,4 +1,23 @@
-//! Configuration, parsed once into a [`Policy`] that can't be wrong.
+//! Configuration, parsed once into a [`Policy`] that can't be wrong. Nothing behind it checks again.
+
+mod amount;
+mod attributes;
+mod compile;
+pub mod config;
+mod identity;
+mod limit;
+mod wire_struct;
+
+pub use attributes::{Attributes, Pattern};
+pub use identity::{ApiKeys, Caller, Identity, KnownKey, Lookup, Unidentified};
+pub use limit::{Kind, Limit, Meter};
+pub use wire_struct::read_configuration;
+
+use hashbrown::HashMap;
+
+use crate::limit::{Calendar, Window};
+use crate::price::PriceTable;
+use config::{Contention, Dimension, UnknownModel};
 
 /// A configuration that was refused, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -10,13 +29,169 @@ pub struct ConfigError {
     pub problem: String,
 }
 
+impl ConfigError {
+    pub(crate) fn new(path: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { path: path.into(), problem: problem.into() }
+    }
+}
+
+/// Index of a limit in its policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LimitId(pub u16);
+
+/// A tier, compiled.
+#[derive(Clone, Debug, Default)]
+pub struct Tier {
+    /// Its name.
+    pub name: String,
+    /// Larger is more important.
+    pub priority: u8,
+    /// Told to a consumer of this tier who is refused.
+    pub upgrade_hint: Option<String>,
+    limits: Vec<LimitId>,
+}
+
+/// What an action costs: `credits` millionths per `per` units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ActionPrice {
+    credits_millionths: u64,
+    per: u64,
+    tokens: bool,
+}
+
+impl ActionPrice {
+    /// Credits for a request of this many tokens, in millionths, rounded up.
+    pub fn credits(&self, tokens: u64) -> u64 {
+        let units = if self.tokens { tokens } else { 1 };
+        let exact = u128::from(units) * u128::from(self.credits_millionths);
+        u64::try_from(exact.div_ceil(u128::from(self.per.max(1)))).unwrap_or(u64::MAX)
+    }
+}
+
+/// Where tallies go.
+#[derive(Clone, Debug)]
+pub struct LedgerLink {
+    /// Envoy's cluster of ledger nodes.
+    pub cluster: String,
+    /// This Envoy's name over restarts.
+    pub node: String,
+    /// Environment variable with the bearer token.
+    pub token_env: Option<String>,
+    /// Longest time a tally waits for others, in milliseconds, 10 to 60,000.
+    pub flush_interval_ms: u64,
+}
+
 /// A configuration that was understood in full.
 #[derive(Debug)]
-pub struct Policy {}
+pub struct Policy {
+    /// Its name: filters with the same name in one Envoy share their balances.
+    pub name: String,
+    /// Who is asking.
+    pub identity: Identity,
+    /// What tokens cost.
+    pub prices: PriceTable,
+    /// What a model without a price costs.
+    pub unknown_model: UnknownModel,
+    /// What is reserved before the answer is known.
+    pub reservation: config::Reservation,
+    /// Percent of a quota at which to warn, ascending, at most 8.
+    pub thresholds: Vec<u8>,
+    /// Which headers clients get.
+    pub headers: config::Headers,
+    /// What clients read.
+    pub messages: config::Messages,
+    /// Number of slots, a power of two.
+    pub slots: u32,
+    /// What becomes of a request that could not be decided.
+    pub contention: Contention,
+    /// Where tallies go, if anywhere.
+    pub ledger: Option<LedgerLink>,
+    limits: Vec<Limit>,
+    common: Vec<LimitId>,
+    tiers: HashMap<String, Tier>,
+    routes: HashMap<String, Vec<LimitId>>,
+    actions: HashMap<String, ActionPrice>,
+    calendars: Vec<Calendar>,
+    reads: Reads,
+}
+
+/// What the policy needs to know of a request; what it does not need is not read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reads {
+    /// The request's body and the response's usage: model, tokens, cost.
+    pub body: bool,
+    /// Envoy's route name.
+    pub route: bool,
+    /// The route's `tollgate` metadata.
+    pub route_metadata: bool,
+}
 
 impl Policy {
     /// Compiles a configuration.
-    pub fn from_json(_value: serde_json::Value) -> Result<Self, ConfigError> {
-        Ok(Self {})
+    ///
+    /// # Errors
+    /// The first field that is unknown, missing or wrong.
+    pub fn from_json(value: serde_json::Value) -> Result<Self, ConfigError> {
+        let config = serde_path_to_error::deserialize::<_, config::Config>(value).map_err(|error| {
+            let path = error.path().to_string();
+            ConfigError::new(path, error.into_inner().to_string())
+        })?;
+        compile::policy(config)
+    }
+
+    /// Compiles what Envoy hands a filter: a protobuf `Struct`, or a JSON text.
+    ///
+    /// # Errors
+    /// As [`Policy::from_json`]; also when the bytes are neither.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ConfigError> {
+        Self::from_json(read_configuration(bytes)?)
+    }
+
+    /// What the policy needs to know of requests.
+    pub const fn reads(&self) -> Reads {
+        self.reads
+    }
+
+    /// The limit of this index.
+    pub fn limit(&self, id: LimitId) -> Option<&Limit> {
+        self.limits.get(usize::from(id.0))
+    }
+
+    /// All limits.
+    pub fn limits(&self) -> &[Limit] {
+        &self.limits
+    }
+
+    /// The tier of this name.
+    pub fn tier(&self, name: &str) -> Option<&Tier> {
+        self.tiers.get(name)
+    }
+
+    /// What the action of this name costs.
+    pub fn action(&self, name: &str) -> Option<ActionPrice> {
+        self.actions.get(name).copied()
+    }
+
+    /// The window a quota is in.
+    pub(crate) fn window(&self, calendar: usize, wall_s: u32) -> Window {
+        self.calendars.get(calendar).map_or_else(Window::default, |calendar| calendar.window_at(wall_s))
+    }
+
+    /// The windows that quotas are in, each once.
+    pub fn open_windows(&self, wall_s: u32) -> Vec<Window> {
+        let mut windows: Vec<Window> = self.calendars.iter().map(|calendar| calendar.window_at(wall_s)).collect();
+        windows.sort_by_key(|window| (window.start_s, window.end_s));
+        windows.dedup();
+        windows
+    }
+
+    /// Collects the limits that bind a request into `into`, which is emptied first. O(limits of its tier and route,
+    /// and those for everybody).
+    pub fn matching(&self, request: &Attributes<'_>, into: &mut Vec<LimitId>) {
+        into.clear();
+        let tier = self.tiers.get(request.get(Dimension::Tier)).map(|tier| tier.limits.as_slice());
+        let route = self.routes.get(request.get(Dimension::Policy)).map(Vec::as_slice);
+        let candidates = tier.into_iter().chain(route).chain([self.common.as_slice()]).flatten();
+        into.extend(candidates.filter(|id| self.limit(**id).is_some_and(|limit| limit.applies(request))));
     }
 }

@@ -1,0 +1,258 @@
+//! One balance of one limit, as it stands in shared data.
+//!
+//! Holds carry their owner, the VM that made them: a VM that died never takes its holds back, so whoever reads the
+//! cell next does it in its place (see [`super::owners`]).
+
+use super::bucket::Bucket;
+use super::codec::{Reader, Writer};
+use super::window::Window;
+
+/// Which VM made a hold. Random per VM, never zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Owner(pub u32);
+
+/// What is reserved and not yet settled, by owner. Small: one entry per worker with a request in flight.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Holds(Vec<(Owner, u64)>);
+
+/// Most owners of one cell: a worker beyond that can't hold, and its request is undecided. Envoy runs one VM per
+/// worker thread; 64 leaves room for those that died within the last seconds.
+pub const OWNERS_MAX: usize = 64;
+
+impl Holds {
+    /// All holds together.
+    pub fn total(&self) -> u64 {
+        self.0.iter().fold(0, |sum, (_, amount)| sum.saturating_add(*amount))
+    }
+
+    /// True when nothing is held.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Adds to the owner's hold. False when there are too many owners.
+    #[must_use]
+    pub fn add(&mut self, owner: Owner, amount: u64) -> bool {
+        if amount == 0 {
+            return true;
+        }
+        if let Some((_, held)) = self.0.iter_mut().find(|(who, _)| *who == owner) {
+            *held = held.saturating_add(amount);
+            return true;
+        }
+        if self.0.len() >= OWNERS_MAX {
+            return false;
+        }
+        self.0.push((owner, amount));
+        true
+    }
+
+    /// Takes `amount` off the owner's hold; returns what was really there, which is less when the hold expired.
+    pub fn release(&mut self, owner: Owner, amount: u64) -> u64 {
+        let Some(index) = self.0.iter().position(|(who, _)| *who == owner) else {
+            return 0;
+        };
+        let Some((_, held)) = self.0.get_mut(index) else {
+            return 0;
+        };
+        let released = amount.min(*held);
+        *held -= released;
+        if *held == 0 {
+            self.0.swap_remove(index);
+        }
+        released
+    }
+
+    /// Drops the holds of owners that are not alive and returns their sum.
+    pub fn expire(&mut self, mut alive: impl FnMut(Owner) -> bool) -> u64 {
+        let mut expired = 0u64;
+        self.0.retain(|(owner, amount)| {
+            let keep = alive(*owner);
+            if !keep {
+                expired = expired.saturating_add(*amount);
+            }
+            keep
+        });
+        expired
+    }
+
+    /// Drops all holds.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    fn write(&self, out: &mut Writer<'_>) {
+        out.u8(self.0.len() as u8);
+        for (owner, amount) in &self.0 {
+            out.u32(owner.0);
+            out.u64(*amount);
+        }
+    }
+
+    fn read(from: &mut Reader<'_>) -> Option<Self> {
+        let count = usize::from(from.u8()?);
+        if count > OWNERS_MAX {
+            return None;
+        }
+        let mut all = Vec::with_capacity(count);
+        for _ in 0..count {
+            all.push((Owner(from.u32()?), from.u64()?));
+        }
+        Some(Self(all))
+    }
+}
+
+/// What one window of a quota has seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// The window it is about.
+    pub window: Window,
+    /// Settled units.
+    pub used: u64,
+    /// Bit n: the n-th warning threshold was told.
+    pub warned: u8,
+    /// Units reserved and not yet settled.
+    pub holds: Holds,
+}
+
+/// The state of one cell, by kind of limit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// A token bucket.
+    Bucket(Bucket),
+    /// A calendar quota.
+    Quota(Usage),
+    /// A concurrency limit: requests in flight, by owner.
+    InFlight(Holds),
+}
+
+/// One balance: which limit and key values it is of, and its state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cell {
+    /// Hash of the limit's name and of what it is keyed by besides the account.
+    pub id: u32,
+    /// What is counted.
+    pub state: State,
+}
+
+const BUCKET: u8 = 0;
+const QUOTA: u8 = 1;
+const IN_FLIGHT: u8 = 2;
+
+impl Cell {
+    /// True when forgetting the cell changes no decision.
+    pub fn at_rest(&self, mono_ns: u64, wall_s: u32) -> bool {
+        match &self.state {
+            State::Bucket(bucket) => bucket.at_rest(mono_ns),
+            State::Quota(usage) => {
+                usage.holds.is_empty()
+                    && (usage.window.end_s <= wall_s || (usage.used == 0 && usage.warned == 0))
+            }
+            State::InFlight(holds) => holds.is_empty(),
+        }
+    }
+
+    /// True when requests in flight are counted in it.
+    pub fn has_holds(&self) -> bool {
+        match &self.state {
+            State::Bucket(_) => false,
+            State::Quota(usage) => !usage.holds.is_empty(),
+            State::InFlight(holds) => !holds.is_empty(),
+        }
+    }
+
+    /// Appends the cell: 17 bytes for a bucket, 23 for a quota, 6 for requests in flight, 12 more per hold.
+    pub fn write(&self, out: &mut Writer<'_>) {
+        out.u32(self.id);
+        match &self.state {
+            State::Bucket(bucket) => {
+                out.u8(BUCKET);
+                out.u64(bucket.tat_ns);
+                out.u32(bucket.tat_ticks);
+            }
+            State::Quota(usage) => {
+                out.u8(QUOTA);
+                out.u32(usage.window.start_s);
+                out.u32(usage.window.end_s);
+                out.u64(usage.used);
+                out.u8(usage.warned);
+                usage.holds.write(out);
+            }
+            State::InFlight(holds) => {
+                out.u8(IN_FLIGHT);
+                holds.write(out);
+            }
+        }
+    }
+
+    /// Reads one cell. None when the bytes are not one.
+    pub fn read(from: &mut Reader<'_>) -> Option<Self> {
+        let id = from.u32()?;
+        let state = match from.u8()? {
+            BUCKET => State::Bucket(Bucket { tat_ns: from.u64()?, tat_ticks: from.u32()? }),
+            QUOTA => State::Quota(Usage {
+                window: Window { start_s: from.u32()?, end_s: from.u32()? },
+                used: from.u64()?,
+                warned: from.u8()?,
+                holds: Holds::read(from)?,
+            }),
+            IN_FLIGHT => State::InFlight(Holds::read(from)?),
+            _ => return None,
+        };
+        Some(Self { id, state })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hold_is_released_once_and_never_below_zero() {
+        let mut holds = Holds::default();
+        assert!(holds.add(Owner(1), 5) && holds.add(Owner(2), 7));
+        assert_eq!(holds.release(Owner(1), 3), 3);
+        assert_eq!(holds.release(Owner(1), 3), 2);
+        assert_eq!(holds.release(Owner(1), 3), 0);
+        assert_eq!(holds.total(), 7);
+        assert_eq!(holds.expire(|owner| owner != Owner(2)), 7);
+        assert!(holds.is_empty());
+    }
+
+    #[test]
+    fn owners_are_bounded() {
+        let mut holds = Holds::default();
+        for owner in 1..=OWNERS_MAX as u32 {
+            assert!(holds.add(Owner(owner), 1));
+        }
+        assert!(holds.add(Owner(1), 1));
+        assert!(!holds.add(Owner(1000), 1));
+    }
+
+    #[test]
+    fn cells_survive_the_bytes() {
+        let mut holds = Holds::default();
+        assert!(holds.add(Owner(9), 4));
+        let cells = [
+            Cell { id: 1, state: State::Bucket(Bucket { tat_ns: 77, tat_ticks: 3 }) },
+            Cell {
+                id: 2,
+                state: State::Quota(Usage {
+                    window: Window { start_s: 1, end_s: 2 },
+                    used: 5,
+                    warned: 1,
+                    holds: holds.clone(),
+                }),
+            },
+            Cell { id: 3, state: State::InFlight(holds) },
+        ];
+        let mut bytes = Vec::new();
+        cells.iter().for_each(|cell| cell.write(&mut Writer(&mut bytes)));
+        assert_eq!(bytes.len(), 17 + 23 + 12 + 6 + 12);
+        let mut reader = Reader(&bytes);
+        for cell in &cells {
+            assert_eq!(Cell::read(&mut reader).as_ref(), Some(cell));
+        }
+        assert!(Cell::read(&mut reader).is_none());
+    }
+}

@@ -1,0 +1,88 @@
+//! What a request is: the values that limits are keyed by and conditions look at.
+
+use super::config::Dimension;
+
+/// A request's attributes. What is unknown is empty.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Attributes<'a> {
+    /// Who pays.
+    pub consumer: &'a str,
+    /// The consumer's team.
+    pub team: &'a str,
+    /// The consumer's project.
+    pub project: &'a str,
+    /// The consumer's tier.
+    pub tier: &'a str,
+    /// Envoy's route name.
+    pub route: &'a str,
+    /// The route's policy.
+    pub policy: &'a str,
+    /// The route's action.
+    pub action: &'a str,
+    /// The route's workflow.
+    pub workflow: &'a str,
+    /// The API's provider.
+    pub provider: &'a str,
+    /// The model the client asks for.
+    pub model: &'a str,
+}
+
+impl<'a> Attributes<'a> {
+    /// The value in a dimension.
+    pub const fn get(&self, dimension: Dimension) -> &'a str {
+        match dimension {
+            Dimension::Consumer => self.consumer,
+            Dimension::Team => self.team,
+            Dimension::Project => self.project,
+            Dimension::Tier => self.tier,
+            Dimension::Route => self.route,
+            Dimension::Policy => self.policy,
+            Dimension::Action => self.action,
+            Dimension::Workflow => self.workflow,
+            Dimension::Provider => self.provider,
+            Dimension::Model => self.model,
+        }
+    }
+}
+
+/// A value to compare with, or a prefix of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pattern {
+    /// Exactly this.
+    Exact(String),
+    /// Anything that begins like this.
+    Prefix(String),
+}
+
+impl Pattern {
+    /// `gpt-*` is a prefix, anything else is exact. None for a star elsewhere.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.strip_suffix('*') {
+            Some(prefix) if !prefix.contains('*') => Some(Self::Prefix(prefix.into())),
+            None if !text.contains('*') => Some(Self::Exact(text.into())),
+            _ => None,
+        }
+    }
+
+    /// True when the value is meant.
+    pub fn matches(&self, value: &str) -> bool {
+        match self {
+            Self::Exact(text) => text == value,
+            Self::Prefix(text) => value.starts_with(text.as_str()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_at_the_end_is_a_prefix_and_nowhere_else() {
+        assert!(Pattern::parse("gpt-*").unwrap().matches("gpt-5"));
+        assert!(!Pattern::parse("gpt-*").unwrap().matches("o3"));
+        assert!(Pattern::parse("gpt").unwrap().matches("gpt") && !Pattern::parse("gpt").unwrap().matches("gpt-5"));
+        assert_eq!(Pattern::parse("g*t"), None);
+        assert_eq!(Pattern::parse("g**"), None);
+    }
+}

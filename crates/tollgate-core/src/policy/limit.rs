@@ -1,0 +1,112 @@
+//! A limit, compiled: what it counts, how much, for whom, and where its balance stands.
+
+use crate::limit::Rate;
+
+use super::attributes::{Attributes, Pattern};
+use super::config::{Dimension, Violation};
+
+pub use super::config::Meter;
+
+/// How a limit limits. Amounts are in the meter's unit: requests, tokens, nano-dollars, millionths of a credit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A token bucket.
+    Rate(Rate),
+    /// A budget per calendar window.
+    Quota {
+        /// Units per window.
+        limit: u64,
+        /// Index of the policy's calendar.
+        calendar: usize,
+    },
+    /// Most requests in flight.
+    Concurrency(u64),
+    /// Most that one request may ask for. It has no state.
+    PerRequest(u64),
+}
+
+/// A limit.
+#[derive(Clone, Debug)]
+pub struct Limit {
+    /// Its name.
+    pub name: String,
+    /// What is counted; requests for concurrency.
+    pub meter: Meter,
+    /// How it limits.
+    pub kind: Kind,
+    /// What a violation does.
+    pub violation: Violation,
+    /// What shares one balance, without repetition, in the order of [`Dimension`].
+    pub(super) key: Vec<Dimension>,
+    pub(super) when: Vec<(Dimension, Vec<Pattern>)>,
+    /// Hash of the name and kind: names the cell in an account.
+    pub(super) id: u32,
+}
+
+impl Limit {
+    /// True when the limit is about this request.
+    pub(super) fn applies(&self, request: &Attributes<'_>) -> bool {
+        self.when.iter().all(|(dimension, patterns)| {
+            let value = request.get(*dimension);
+            patterns.iter().any(|pattern| pattern.matches(value))
+        })
+    }
+
+    /// What shares one balance.
+    pub fn key(&self) -> &[Dimension] {
+        &self.key
+    }
+
+    /// Most units: the burst of a rate, the amount of a quota.
+    pub const fn most(&self) -> u64 {
+        match &self.kind {
+            Kind::Rate(rate) => rate.burst(),
+            Kind::Quota { limit, .. } | Kind::Concurrency(limit) | Kind::PerRequest(limit) => *limit,
+        }
+    }
+
+    /// Hash of the name and kind.
+    pub(crate) const fn id(&self) -> u32 {
+        self.id
+    }
+}
+
+impl Kind {
+    /// The kind's name in metrics.
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Rate(_) => "rate",
+            Self::Quota { .. } => "quota",
+            Self::Concurrency(_) => "concurrency",
+            Self::PerRequest(_) => "per_request",
+        }
+    }
+}
+
+impl Meter {
+    /// The meter's unit in answers.
+    pub const fn unit(self) -> &'static str {
+        match self {
+            Self::Requests => "requests",
+            Self::Tokens => "tokens",
+            Self::InputTokens => "input-tokens",
+            Self::OutputTokens => "output-tokens",
+            Self::Cost => "nano-usd",
+            Self::Credits => "micro-credits",
+        }
+    }
+
+    /// True when the meter needs the request's body and the response's usage.
+    pub const fn reads_body(self) -> bool {
+        !matches!(self, Self::Requests)
+    }
+
+    /// Decimals of the unit behind the one people write: dollars are counted in billionths.
+    pub(super) const fn decimals(self) -> u32 {
+        match self {
+            Self::Cost => 9,
+            Self::Credits => 6,
+            _ => 0,
+        }
+    }
+}
