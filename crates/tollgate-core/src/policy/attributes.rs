@@ -81,7 +81,9 @@ mod tests {
     fn a_star_at_the_end_is_a_prefix_and_nowhere_else() {
         assert!(Pattern::parse("gpt-*").unwrap().matches("gpt-5"));
         assert!(!Pattern::parse("gpt-*").unwrap().matches("o3"));
-        assert!(Pattern::parse("gpt").unwrap().matches("gpt") && !Pattern::parse("gpt").unwrap().matches("gpt-5"));
+        assert!(
+            Pattern::parse("gpt").unwrap().matches("gpt") && !Pattern::parse("gpt").unwrap().matches("gpt-5")
+        );
         assert_eq!(Pattern::parse("g*t"), None);
         assert_eq!(Pattern::parse("g**"), None);
     }

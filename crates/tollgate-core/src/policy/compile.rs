@@ -154,13 +154,17 @@ impl Limits {
     }
 
     fn kind(&mut self, raw: &config::Limit, path: &str) -> Outcome<(Kind, Meter)> {
-        let forms = [raw.rate.is_some(), raw.quota.is_some(), raw.concurrency.is_some(), raw.per_request.is_some()];
+        let forms =
+            [raw.rate.is_some(), raw.quota.is_some(), raw.concurrency.is_some(), raw.per_request.is_some()];
         if forms.iter().filter(|present| **present).count() != 1 {
             return refuse(path, "exactly one of `rate`, `quota`, `concurrency` and `per_request` is needed");
         }
         if let Some(most) = raw.concurrency {
             if raw.meter.is_some() {
-                return refuse(format!("{path}.meter"), "a concurrency limit counts requests in flight and has no meter");
+                return refuse(
+                    format!("{path}.meter"),
+                    "a concurrency limit counts requests in flight and has no meter",
+                );
             }
             if most == 0 {
                 return refuse(format!("{path}.concurrency"), "0 would refuse everything");
@@ -179,7 +183,11 @@ impl Limits {
             if meter == Meter::Requests {
                 return refuse(format!("{path}.per_request"), "one request is always one request");
             }
-            Kind::PerRequest(units(raw.per_request.unwrap_or_default(), meter, &format!("{path}.per_request"))?)
+            Kind::PerRequest(units(
+                raw.per_request.unwrap_or_default(),
+                meter,
+                &format!("{path}.per_request"),
+            )?)
         };
         Ok((kind, meter))
     }
@@ -251,7 +259,10 @@ fn identity(config: &Config) -> Outcome<Identity> {
     }
     for (what, sources) in [("team", &raw.team), ("project", &raw.project), ("tier", &raw.tier)] {
         if let Some(index) = sources.iter().position(|source| matches!(source, Source::ApiKey(_))) {
-            return refuse(format!("identity.{what}[{index}]"), "an api_key is a consumer: `keys` gives it a tier and team");
+            return refuse(
+                format!("identity.{what}[{index}]"),
+                "an api_key is a consumer: `keys` gives it a tier and team",
+            );
         }
     }
     let default_tier = raw.default_tier.clone().unwrap_or_default();
@@ -427,7 +438,9 @@ fn ledger(raw: config::Ledger) -> Outcome<LedgerLink> {
 
 fn reads(config: &Config, limits: &[Limit]) -> Reads {
     let looks_at = |dimension: Dimension| {
-        limits.iter().any(|limit| limit.key.contains(&dimension) || limit.when.iter().any(|(at, _)| *at == dimension))
+        limits
+            .iter()
+            .any(|limit| limit.key.contains(&dimension) || limit.when.iter().any(|(at, _)| *at == dimension))
     };
     let metadata = [Dimension::Policy, Dimension::Action, Dimension::Workflow];
     Reads {

@@ -73,7 +73,8 @@ impl Identity {
     /// [`Unidentified`] when no source yields a consumer and none is configured for such requests.
     pub fn resolve(&self, request: &impl Lookup) -> Result<Caller, Unidentified> {
         let mut known = None;
-        let consumer = self.consumer.iter().find_map(|source| self.consumer_from(source, request, &mut known));
+        let consumer =
+            self.consumer.iter().find_map(|source| self.consumer_from(source, request, &mut known));
         let Some(consumer) = consumer else {
             return self.anonymous.clone().ok_or(Unidentified);
         };
@@ -166,8 +167,12 @@ mod tests {
 
     fn identity(unknown: UnknownKey) -> Identity {
         let digest: [u8; 32] = Sha256::digest(b"secret").into();
-        let key =
-            KnownKey { consumer: "alice".into(), tier: Some("pro".into()), team: Some("search".into()), project: None };
+        let key = KnownKey {
+            consumer: "alice".into(),
+            tier: Some("pro".into()),
+            team: Some("search".into()),
+            project: None,
+        };
         Identity {
             consumer: vec![
                 Source::Jwt(JwtSource { payload: "p".into(), claim: "sub".into() }),
@@ -188,10 +193,17 @@ mod tests {
         assert_eq!(identity(UnknownKey::Ignore).resolve(&all).unwrap().consumer, "jane");
         let key = Request(vec![("authorization", "bearer secret"), ("x-user", "bob")], None);
         let caller = identity(UnknownKey::Ignore).resolve(&key).unwrap();
-        assert_eq!((caller.consumer.as_str(), caller.tier.as_str(), caller.team.as_str()), ("alice", "pro", "search"));
+        assert_eq!(
+            (caller.consumer.as_str(), caller.tier.as_str(), caller.team.as_str()),
+            ("alice", "pro", "search")
+        );
         let header = Request(vec![("x-user", " bob "), ("x-tier", "gold")], None);
         let caller = identity(UnknownKey::Ignore).resolve(&header).unwrap();
-        assert_eq!((caller.consumer.as_str(), caller.tier.as_str()), ("bob", "free"), "an unknown tier is the default");
+        assert_eq!(
+            (caller.consumer.as_str(), caller.tier.as_str()),
+            ("bob", "free"),
+            "an unknown tier is the default"
+        );
     }
 
     #[test]
@@ -206,7 +218,10 @@ mod tests {
     fn an_empty_or_endless_name_is_nobody() {
         let endless: &'static str = Box::leak("x".repeat(NAME_BYTES_MAX + 1).into_boxed_str());
         for value in ["", " ", endless] {
-            assert_eq!(identity(UnknownKey::Ignore).resolve(&Request(vec![("x-user", value)], None)), Err(Unidentified));
+            assert_eq!(
+                identity(UnknownKey::Ignore).resolve(&Request(vec![("x-user", value)], None)),
+                Err(Unidentified)
+            );
         }
     }
 

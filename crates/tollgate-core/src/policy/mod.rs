@@ -179,7 +179,8 @@ impl Policy {
 
     /// The windows that quotas are in, each once.
     pub fn open_windows(&self, wall_s: u32) -> Vec<Window> {
-        let mut windows: Vec<Window> = self.calendars.iter().map(|calendar| calendar.window_at(wall_s)).collect();
+        let mut windows: Vec<Window> =
+            self.calendars.iter().map(|calendar| calendar.window_at(wall_s)).collect();
         windows.sort_by_key(|window| (window.start_s, window.end_s));
         windows.dedup();
         windows

@@ -79,7 +79,7 @@ fn structure(mut bytes: &[u8], depth: u8) -> Option<Map<String, Value>> {
         while !entry.is_empty() {
             match field(&mut entry)? {
                 (1, Field::Bytes(text)) => key = core::str::from_utf8(text).ok()?.into(),
-                (2, Field::Bytes(inner)) => value = any(inner, depth)?,
+                (2, Field::Bytes(inner)) => value = value_of(inner, depth)?,
                 _ => return None,
             }
         }
@@ -88,7 +88,7 @@ fn structure(mut bytes: &[u8], depth: u8) -> Option<Map<String, Value>> {
     Some(map)
 }
 
-fn any(mut bytes: &[u8], depth: u8) -> Option<Value> {
+fn value_of(mut bytes: &[u8], depth: u8) -> Option<Value> {
     if depth >= DEPTH_MAX {
         return None;
     }
@@ -113,7 +113,7 @@ fn list(mut bytes: &[u8], depth: u8) -> Option<Vec<Value>> {
         let (1, Field::Bytes(inner)) = field(&mut bytes)? else {
             return None;
         };
-        all.push(any(inner, depth)?);
+        all.push(value_of(inner, depth)?);
     }
     Some(all)
 }
@@ -199,13 +199,16 @@ mod tests {
             Just(Value::Null),
             any::<bool>().prop_map(Value::Bool),
             any::<i32>().prop_map(|number| json!(number)),
-            any::<f64>().prop_filter("finite, with a fraction", |x| x.is_finite() && x.fract() != 0.0).prop_map(|x| json!(x)),
+            any::<f64>()
+                .prop_filter("finite, with a fraction", |x| x.is_finite() && x.fract() != 0.0)
+                .prop_map(|x| json!(x)),
             ".*".prop_map(Value::String),
         ];
         leaf.prop_recursive(4, 32, 5, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..5).prop_map(Value::Array),
-                prop::collection::btree_map(".*", inner, 0..5).prop_map(|map| Value::Object(map.into_iter().collect())),
+                prop::collection::btree_map(".*", inner, 0..5)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
             ]
         })
     }

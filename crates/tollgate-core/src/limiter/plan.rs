@@ -1,0 +1,68 @@
+//! Which balances a request touches, and by how much.
+
+use crate::hash::HashKey;
+use crate::policy::config::Dimension;
+use crate::policy::{Attributes, Kind, Limit, LimitId, Policy};
+
+use super::amounts::Demand;
+
+/// One limit's share of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Charge {
+    /// The account its balance is in.
+    pub account: u64,
+    /// The balance's name in the account.
+    pub cell: u32,
+    /// The limit.
+    pub limit: LimitId,
+    /// Units of the limit's meter.
+    pub amount: u64,
+}
+
+/// Distinguishes the accounts of consumers from those of other keys.
+const CONSUMER_TAG: u64 = u64::MAX;
+
+/// Collects a charge for each limit with a balance, those of one account side by side.
+pub(super) fn charges(
+    policy: &Policy,
+    key: &HashKey,
+    request: &Attributes<'_>,
+    demand: &Demand,
+    limits: &[LimitId],
+    into: &mut Vec<Charge>,
+) {
+    into.clear();
+    let consumer = key.hash64(CONSUMER_TAG, [request.consumer]);
+    for id in limits {
+        let Some(limit) = policy.limit(*id) else { continue };
+        let amount = match limit.kind {
+            Kind::PerRequest(_) => continue,
+            Kind::Rate(_) => demand.expected.of(limit.meter),
+            Kind::Quota { .. } => demand.bound.of(limit.meter),
+            Kind::Concurrency(_) => 1,
+        };
+        let account = if limit.key().contains(&Dimension::Consumer) {
+            consumer
+        } else {
+            key.hash64(dimensions(limit), limit.key().iter().map(|dimension| request.get(*dimension)))
+        };
+        into.push(Charge { account, cell: cell(limit, key, request), limit: *id, amount });
+    }
+    // Always in one order: two requests that touch the same accounts then meet at the same one first.
+    if into.iter().any(|charge| charge.account != consumer) {
+        into.sort_by_key(|charge| charge.account);
+    }
+}
+
+/// A tag for the set of dimensions a limit is keyed by.
+fn dimensions(limit: &Limit) -> u64 {
+    limit.key().iter().fold(0, |tag, dimension| tag | 1 << (*dimension as u64))
+}
+
+/// The balance's name: the limit's, and what else besides the consumer it is keyed by.
+fn cell(limit: &Limit, key: &HashKey, request: &Attributes<'_>) -> u32 {
+    if !limit.key().contains(&Dimension::Consumer) || limit.key().len() == 1 {
+        return limit.id();
+    }
+    key.hash64(u64::from(limit.id()), limit.key().iter().map(|dimension| request.get(*dimension))) as u32
+}
