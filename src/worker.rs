@@ -1,0 +1,134 @@
+//! What the streams of one VM share: the policy, the hand on the balances, and what waits for the next tick.
+
+use std::cell::RefCell;
+
+use log::{error, warn};
+use tollgate_core::billing::Predictor;
+use tollgate_core::limit::Owner;
+use tollgate_core::limiter::{Amounts, Limiter, Reservation, Undecided};
+use tollgate_core::outbox::Outbox;
+use tollgate_core::policy::Policy;
+use tollgate_core::record::Guids;
+use tollgate_core::time::NANOS_PER_SECOND;
+use tollgate_wire::Tally;
+
+use crate::host::{self, SharedData};
+use crate::metrics::Metrics;
+use crate::sync::Link;
+
+/// Settlements that wait for another try. Each is a request whose balance others kept changing; beyond it the hold
+/// stays until this VM ends, which is on the safe side.
+const UNSETTLED_MAX: usize = 10_000;
+
+/// One VM's worker.
+pub struct Worker {
+    /// The configuration.
+    pub policy: Policy,
+    /// The balances.
+    pub store: SharedData,
+    /// What changes.
+    pub state: RefCell<State>,
+}
+
+/// What changes from request to request.
+pub struct State {
+    /// The hand on the balances.
+    pub limiter: Limiter,
+    /// How long answers are.
+    pub predictor: Predictor,
+    /// Tallies for the ledger.
+    pub outbox: Outbox,
+    /// Sums for Envoy's statistics.
+    pub metrics: Metrics,
+    /// GUIDs of transactions.
+    pub guids: Guids,
+    /// The way to the ledger.
+    pub link: Option<Link>,
+    unsettled: Vec<(Reservation, Amounts)>,
+    last_beat_ns: u64,
+    jitter: u64,
+}
+
+impl Worker {
+    /// Joins the process's other workers.
+    ///
+    /// # Errors
+    /// When shared data can't be used.
+    pub fn start(policy: Policy) -> Result<Self, Undecided> {
+        let store = SharedData::new(&policy.name);
+        let now = host::now();
+        // Zero owns nothing; a random owner is never used twice.
+        let owner = Owner(u32::from_le_bytes(host::random()) | 1);
+        let limiter = Limiter::join(&store, host::random(), owner, now)?;
+        Limiter::prepare(&policy, &store)?;
+        let vm = u64::from_le_bytes(host::random());
+        let link = policy.ledger.as_ref().map(|_| Link::new(limiter.process().id, vm, &policy, now));
+        let state = State {
+            limiter,
+            predictor: Predictor::default(),
+            outbox: Outbox::default(),
+            metrics: Metrics::default(),
+            guids: Guids::new(vm),
+            link,
+            unsettled: Vec::new(),
+            last_beat_ns: now.mono_ns,
+            jitter: vm,
+        };
+        Ok(Self { policy, store, state: RefCell::new(state) })
+    }
+
+    /// Settles a reservation, now or on a later tick.
+    pub fn settle(&self, state: &mut State, reservation: Reservation, actual: &Amounts) {
+        if let Err((rest, error)) =
+            state.limiter.settle(&self.policy, &self.store, host::now(), reservation, actual)
+        {
+            state.metrics.count("tollgate_settle_retries", 1);
+            if state.unsettled.len() < UNSETTLED_MAX {
+                state.unsettled.push((rest, *actual));
+            } else {
+                error!("a reservation could not be settled and stays held: {error}");
+            }
+        }
+    }
+
+    /// Enters a tally: as filter state for the access log, and for the ledger if there is one.
+    pub fn enter(&self, state: &mut State, tally: Tally) {
+        let Ok(json) = serde_json::to_string(&tally) else {
+            error!("tally {} could not be written", tally.id);
+            return;
+        };
+        if host::set_property("tollgate.tally", json.as_bytes()).is_err() {
+            state.metrics.count("tollgate_journal_failures", 1);
+        }
+        if self.policy.ledger.is_some() {
+            state.outbox.push(tally, json, host::now().mono_ns);
+        }
+    }
+
+    /// What is done a few times a second, off the requests' path.
+    pub fn tick(&self) {
+        let state = &mut *self.state.borrow_mut();
+        let now = host::now();
+        if now.mono_ns.saturating_sub(state.last_beat_ns) >= NANOS_PER_SECOND {
+            match state.limiter.beat(&self.store, now) {
+                Ok(()) => state.last_beat_ns = now.mono_ns,
+                Err(error) => warn!("no heartbeat: {error}"),
+            }
+        }
+        for (reservation, actual) in core::mem::take(&mut state.unsettled) {
+            self.settle(state, reservation, &actual);
+        }
+        state.metrics.flush();
+        Link::tick(self, state, now);
+    }
+}
+
+impl State {
+    /// A number that is different every time, for spreading waits.
+    pub fn jitter(&mut self) -> u64 {
+        // SplitMix64 (Steele, Lea, Flood 2014): quality enough for spreading, and no host call.
+        self.jitter = self.jitter.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.jitter ^ (self.jitter >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed ^ (mixed >> 27)
+    }
+}
