@@ -47,7 +47,8 @@ pub struct Stream {
     caller: Caller,
     route: Route,
     dialect: Option<Dialect>,
-    facts: RequestFacts,
+    /// What the body asks for; None where nobody reads it.
+    facts: Option<RequestFacts>,
     parser: Option<ResponseParser>,
     decided: Now,
     ending: Ending,
@@ -62,7 +63,7 @@ impl Stream {
             caller: Caller::default(),
             route: Route::default(),
             dialect: None,
-            facts: RequestFacts::default(),
+            facts: None,
             parser: None,
             decided: Now::default(),
             ending: Ending::default(),
@@ -80,8 +81,12 @@ impl Stream {
             action: &self.route.action,
             workflow: &self.route.workflow,
             provider: self.dialect.map_or("", Dialect::provider),
-            model: self.facts.model.as_deref().unwrap_or_default(),
+            model: self.model(),
         }
+    }
+
+    fn model(&self) -> &str {
+        self.facts.as_ref().and_then(|facts| facts.model.as_deref()).unwrap_or_default()
     }
 
     fn read_route(&mut self) {
@@ -102,7 +107,7 @@ impl Stream {
     fn inspect(&mut self, size: usize) {
         if let Some(dialect) = self.dialect {
             let body = if size == 0 { None } else { host::buffer(Buffer::Request, size) };
-            self.facts = inspect_request(dialect, &body.unwrap_or_default());
+            self.facts = Some(inspect_request(dialect, &body.unwrap_or_default()));
         }
     }
 
@@ -112,16 +117,14 @@ impl Stream {
         let worker = Rc::clone(&self.worker);
         let state = &mut *worker.state.borrow_mut();
         state.metrics.count("tollgate_checks", 1);
-        let Ok(rate) = billing::rate(&worker.policy, self.facts.model.as_deref().unwrap_or_default()) else {
-            let model = self.facts.model.clone().unwrap_or_default();
-            return self.refuse(state, Rejection::UnknownModel(&model));
-        };
-        let demand = match self.dialect {
-            Some(_) if worker.policy.reads().body => {
-                billing::demand(&worker.policy, rate, &self.route.action, &self.facts, &state.predictor)
-            }
-            _ => Demand::default(),
-        };
+        let mut demand = Demand::default();
+        if let Some(facts) = &self.facts {
+            let Ok(rate) = billing::rate(&worker.policy, self.model()) else {
+                let model = self.model().to_owned();
+                return self.refuse(state, Rejection::UnknownModel(&model));
+            };
+            demand = billing::demand(&worker.policy, rate, &self.route.action, facts, &state.predictor);
+        }
         let decision =
             state.limiter.admit(&worker.policy, &worker.store, self.decided, &self.attributes(), &demand);
         match decision {
@@ -212,10 +215,9 @@ impl Stream {
         if self.caller.consumer.is_empty() {
             return;
         }
-        let model = self.facts.model.as_deref().unwrap_or_default();
-        let priced =
-            self.dialect.is_some() && billing::rate(&worker.policy, model).is_ok_and(|rate| rate.unknown);
-        let facts = Facts { status: self.ending.status, refused_by: &refused_by, unknown_price: priced };
+        let unknown_price = self.facts.is_some()
+            && billing::rate(&worker.policy, self.model()).is_ok_and(|rate| rate.unknown);
+        let facts = Facts { status: self.ending.status, refused_by: &refused_by, unknown_price };
         let id = state.guids.next(self.decided);
         let tally = record::tally(
             &worker.policy,
@@ -232,25 +234,14 @@ impl Stream {
 
     fn charge(&self, state: &mut State, demand: &Demand) -> Charged {
         let policy = &self.worker.policy;
-        let model = self.facts.model.as_deref().unwrap_or_default();
-        let (Some(_), Ok(rate)) = (&self.dialect, billing::rate(policy, model)) else {
+        let (Some(facts), Ok(rate)) = (&self.facts, billing::rate(policy, self.model())) else {
             return Charged { outcome: self.outcome_unread(), ..Charged::default() };
         };
-        if !policy.reads().body {
-            return Charged { outcome: self.outcome_unread(), ..Charged::default() };
-        }
         let seen = self.parser.as_ref().map(ResponseParser::observed).unwrap_or_default();
-        let charged = billing::charge(
-            policy,
-            rate,
-            &self.route.action,
-            &self.facts,
-            &demand.expected,
-            &seen,
-            self.ending,
-        );
+        let charged =
+            billing::charge(policy, rate, &self.route.action, facts, &demand.expected, &seen, self.ending);
         if charged.outcome == Outcome::Ok {
-            state.predictor.learn(model, charged.tokens.output / self.facts.choices.max(1));
+            state.predictor.learn(self.model(), charged.tokens.output / facts.choices.max(1));
         }
         charged
     }
@@ -295,6 +286,7 @@ impl HttpContext for Stream {
             let _ = host::set_header(Map::Request, "accept-encoding", "identity");
         }
         if end_of_stream {
+            self.inspect(0);
             return self.decide();
         }
         Action::Pause
@@ -330,9 +322,7 @@ impl HttpContext for Stream {
         let status = status.and_then(|bytes| core::str::from_utf8(&bytes).ok()?.parse().ok());
         self.announce(admission);
         self.ending = Ending { status: status.unwrap_or(0), complete: end_of_stream };
-        if let Some(dialect) =
-            self.dialect.filter(|_| self.worker.policy.reads().body && self.ending.status < 400)
-        {
+        if let Some(dialect) = self.dialect.filter(|_| self.facts.is_some() && self.ending.status < 400) {
             self.parser = Some(ResponseParser::new(dialect));
         }
         Action::Continue

@@ -3,10 +3,15 @@
 //! Time and shared storage are arguments. Core knows no clock, no Envoy, no network and no file, so that everything
 //! it decides can be simulated.
 
+pub mod answer;
+pub mod billing;
 pub mod hash;
 pub mod limit;
 pub mod limiter;
+pub mod outbox;
 pub mod policy;
 pub mod price;
+pub mod record;
 pub mod store;
 pub mod time;
+pub mod traffic;

@@ -1,20 +1,207 @@
-//! stub
-#![allow(missing_docs)]
+//! What models cost, exactly: whole nano dollars per million tokens, one rounding per request.
+
+mod table;
+
+pub use table::{PriceError, PriceTable};
+
 use tollgate_wire::NanoUsd;
-#[derive(Clone, Debug)]
+
+/// Prices are for this many tokens, so that the cheapest ($0.005 per million) are whole numbers too.
+pub const TOKENS_PER_PRICE: u64 = 1_000_000;
+
+/// One model's price list. Amounts are for a million tokens each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Price {
+    /// Input that no cache served.
     pub input: NanoUsd,
+    /// Output, with what the model reasoned.
     pub output: NanoUsd,
+    /// Input read from a cache; what input costs if absent.
     pub cached_input: Option<NanoUsd>,
+    /// Input written to a cache; what input costs if absent.
     pub cache_write: Option<NanoUsd>,
-    pub long_context: Option<()>,
+    /// Dearer rates for long requests.
+    pub long_context: Option<LongContext>,
+    /// The longest answer the model gives, if known, in tokens.
     pub max_output_tokens: Option<u64>,
 }
-#[derive(Debug)]
-pub struct PriceTable {}
-impl PriceTable {
-    pub fn builtin() -> Self {
-        Self {}
+
+/// The rates for the whole of a request whose input is long. Amounts are for a million tokens each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LongContext {
+    /// The rates hold for requests with more input than this, cached input included.
+    pub above_input_tokens: u64,
+    /// Input that no cache served.
+    pub input: NanoUsd,
+    /// Output.
+    pub output: NanoUsd,
+    /// Input read from a cache; what long input costs if absent.
+    pub cached_input: Option<NanoUsd>,
+}
+
+/// A request's tokens by what they cost. No token is in two classes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TokenClasses {
+    /// Input that no cache served.
+    pub input: u64,
+    /// Input read from a cache.
+    pub cache_read: u64,
+    /// Input written to a cache.
+    pub cache_write: u64,
+    /// Output, with what the model reasoned.
+    pub output: u64,
+}
+
+impl TokenClasses {
+    /// All input, however it was served.
+    pub const fn total_input(&self) -> u64 {
+        self.input.saturating_add(self.cache_read).saturating_add(self.cache_write)
     }
-    pub fn insert(&mut self, _m: &str, _p: Price) {}
+}
+
+/// What a million tokens of each class cost, with every default applied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Rates {
+    input: NanoUsd,
+    cache_read: NanoUsd,
+    cache_write: NanoUsd,
+    output: NanoUsd,
+}
+
+impl Rates {
+    /// The dearer of the two in each class.
+    fn max(self, other: Self) -> Self {
+        Self {
+            input: self.input.max(other.input),
+            cache_read: self.cache_read.max(other.cache_read),
+            cache_write: self.cache_write.max(other.cache_write),
+            output: self.output.max(other.output),
+        }
+    }
+}
+
+impl Price {
+    /// What a request costs: the exact sum over its classes, rounded up once to the next nano dollar. Saturates at
+    /// the largest amount.
+    pub fn cost(&self, usage: &TokenClasses) -> NanoUsd {
+        let rates = self.rates(usage.total_input());
+        let exact = [
+            (usage.input, rates.input),
+            (usage.cache_read, rates.cache_read),
+            (usage.cache_write, rates.cache_write),
+            (usage.output, rates.output),
+        ]
+        .into_iter()
+        .map(|(tokens, NanoUsd(rate))| u128::from(tokens) * u128::from(rate))
+        .fold(0, u128::saturating_add);
+        let rounded = exact.div_ceil(u128::from(TOKENS_PER_PRICE));
+        NanoUsd(u64::try_from(rounded).unwrap_or(u64::MAX))
+    }
+
+    /// True when nothing is charged, as for a model that runs on one's own machine.
+    pub const fn is_free(&self) -> bool {
+        self.input.is_zero() && self.output.is_zero()
+    }
+
+    fn rates(&self, input_tokens: u64) -> Rates {
+        match &self.long_context {
+            Some(long) if input_tokens > long.above_input_tokens => self.long_rates(long),
+            _ => self.short_rates(),
+        }
+    }
+
+    fn short_rates(&self) -> Rates {
+        Rates {
+            input: self.input,
+            cache_read: self.cached_input.unwrap_or(self.input),
+            cache_write: self.cache_write.unwrap_or(self.input),
+            output: self.output,
+        }
+    }
+
+    /// No source states a long rate for cache writes; a write is at least input, and never gets cheaper.
+    fn long_rates(&self, long: &LongContext) -> Rates {
+        Rates {
+            input: long.input,
+            cache_read: long.cached_input.unwrap_or(long.input),
+            cache_write: self.cache_write.unwrap_or(long.input).max(long.input),
+            output: long.output,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GPT: Price = Price {
+        input: NanoUsd(2_000_000_000),
+        output: NanoUsd(10_000_000_000),
+        cached_input: Some(NanoUsd(200_000_000)),
+        cache_write: Some(NanoUsd(2_500_000_000)),
+        long_context: Some(LongContext {
+            above_input_tokens: 272_000,
+            input: NanoUsd(4_000_000_000),
+            output: NanoUsd(15_000_000_000),
+            cached_input: Some(NanoUsd(400_000_000)),
+        }),
+        max_output_tokens: Some(128_000),
+    };
+
+    fn classes(input: u64, cache_read: u64, cache_write: u64, output: u64) -> TokenClasses {
+        TokenClasses { input, cache_read, cache_write, output }
+    }
+
+    #[test]
+    fn each_class_has_its_rate() {
+        // 1000 * $2 + 2000 * $0.20 + 300 * $2.50 + 400 * $10 = $7,150 for a million = 7,150,000 nano dollars.
+        assert_eq!(GPT.cost(&classes(1000, 2000, 300, 400)), NanoUsd(7_150_000));
+        assert_eq!(GPT.cost(&classes(0, 0, 0, 0)), NanoUsd::ZERO);
+    }
+
+    #[test]
+    fn the_sum_is_rounded_up_once() {
+        let third = NanoUsd(333_333);
+        let price = Price {
+            input: third,
+            output: third,
+            cached_input: Some(third),
+            cache_write: Some(third),
+            ..Price::default()
+        };
+        // A third of a nano dollar per token: one is one, three are one, four are two. Rounding each class would say 4.
+        assert_eq!(price.cost(&classes(1, 0, 0, 0)), NanoUsd(1));
+        assert_eq!(price.cost(&classes(1, 1, 1, 0)), NanoUsd(1));
+        assert_eq!(price.cost(&classes(1, 1, 1, 1)), NanoUsd(2));
+        // Exactly whole is not rounded up.
+        let whole = Price { input: NanoUsd(500_000), ..Price::default() };
+        assert_eq!(whole.cost(&classes(2, 0, 0, 0)), NanoUsd(1));
+        assert_eq!(whole.cost(&classes(3, 0, 0, 0)), NanoUsd(2));
+    }
+
+    #[test]
+    fn cache_without_a_price_costs_what_input_costs() {
+        let price = Price { cached_input: None, cache_write: None, ..GPT };
+        assert_eq!(price.cost(&classes(0, 10, 10, 0)), price.cost(&classes(20, 0, 0, 0)));
+        // Zero is a price.
+        let free_writes = Price { cache_write: Some(NanoUsd::ZERO), ..GPT };
+        assert_eq!(free_writes.cost(&classes(0, 0, 1000, 0)), NanoUsd::ZERO);
+    }
+
+    #[test]
+    fn long_rates_hold_for_the_whole_request_past_the_threshold() {
+        assert_eq!(GPT.cost(&classes(272_000, 0, 0, 100)), NanoUsd(272_000 * 2_000 + 100 * 10_000));
+        assert_eq!(GPT.cost(&classes(272_001, 0, 0, 100)), NanoUsd(272_001 * 4_000 + 100 * 15_000));
+        // Cached input counts towards the threshold.
+        assert_eq!(GPT.cost(&classes(1, 272_000, 0, 0)), NanoUsd(4_000 + 272_000 * 400));
+        assert_eq!(GPT.cost(&classes(1, 272_000, 1, 0)), NanoUsd(4_000 + 272_000 * 400 + 4_000));
+    }
+
+    #[test]
+    fn the_largest_amounts_saturate() {
+        let most = Price { input: NanoUsd(u64::MAX), output: NanoUsd(u64::MAX), ..Price::default() };
+        assert_eq!(most.cost(&classes(u64::MAX, u64::MAX, u64::MAX, u64::MAX)), NanoUsd(u64::MAX));
+        assert_eq!(most.cost(&classes(1_000_000, 0, 0, 0)), NanoUsd(u64::MAX));
+        assert_eq!(most.cost(&classes(1_000_000, 0, 0, 1)), NanoUsd(u64::MAX));
+    }
 }

@@ -6,6 +6,8 @@ mod compile;
 pub mod config;
 mod identity;
 mod limit;
+#[cfg(test)]
+mod tests;
 mod wire_struct;
 
 pub use attributes::{Attributes, Pattern};

@@ -1,0 +1,175 @@
+//! What a configuration may say, and where it is told to be wrong.
+
+use serde_json::{Value, json};
+
+use super::config::Dimension;
+use super::{Attributes, Kind, LimitId, Policy, Reads};
+
+fn problem(value: Value) -> String {
+    Policy::from_json(value).unwrap_err().to_string()
+}
+
+fn limit(extra: Value) -> Value {
+    let mut limit = json!({"name": "l"});
+    limit.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+    json!({"limits": [limit]})
+}
+
+#[test]
+fn every_mistake_names_its_field() {
+    let cases = [
+        (json!({"limit": []}), "limit: unknown field `limit`"),
+        (
+            json!({"tiers": {"free": {"limits": [{"name": "l", "metre": "requests"}]}}}),
+            "tiers.free.limits[0].metre: unknown field `metre`",
+        ),
+        (json!({"limits": "all"}), "limits: invalid type: string \"all\""),
+        (limit(json!({"meter": "requests"})), "limits[0]: exactly one of"),
+        (limit(json!({"meter": "requests", "concurrency": 1})), "limits[0].meter: a concurrency limit"),
+        (limit(json!({"concurrency": 0})), "limits[0].concurrency: 0 would refuse everything"),
+        (
+            limit(json!({"rate": {"amount": 1, "per": "minute"}})),
+            "limits[0].meter: what the limit counts is missing",
+        ),
+        (
+            limit(json!({"meter": "requests", "rate": {"amount": 1, "per": "fortnight"}})),
+            "limits[0].rate.per: unknown variant `fortnight`",
+        ),
+        (
+            limit(json!({"meter": "requests", "rate": {"amount": 0, "per": "minute"}})),
+            "limits[0].rate.amount: 0 would",
+        ),
+        (
+            limit(json!({"meter": "requests", "rate": {"amount": 1.5, "per": "minute"}})),
+            "limits[0].rate.amount: more than 0 decimals",
+        ),
+        (
+            limit(json!({"meter": "requests", "rate": {"amount": -1, "per": "minute"}})),
+            "limits[0].rate.amount: the number must not be negative",
+        ),
+        (limit(json!({"meter": "requests", "per_request": 1})), "limits[0].per_request: one request"),
+        (
+            limit(json!({"meter": "tokens", "quota": {"amount": 1, "per": "day", "zone": "Mars/Olympus"}})),
+            "limits[0].quota.zone: `Mars/Olympus` is not",
+        ),
+        (
+            limit(json!({"meter": "tokens", "quota": {"amount": 1, "per": "day", "reset_at": "25:00"}})),
+            "limits[0].quota.reset_at: `25:00`",
+        ),
+        (
+            limit(json!({"concurrency": 1, "key": ["model", "model"]})),
+            "limits[0].key: an attribute is named twice",
+        ),
+        (limit(json!({"concurrency": 1, "when": {"model": ["g*t"]}})), "limits[0].when.model: a star"),
+        (limit(json!({"concurrency": 1, "when": {"model": []}})), "limits[0].when.model: no value"),
+        (json!({"name": "a b"}), "name: `a b` is not a name"),
+        (json!({"tiers": {"free": {}}}), "identity.default_tier: missing"),
+        (
+            json!({"tiers": {"free": {}}, "identity": {"default_tier": "pro"}}),
+            "identity.default_tier: there is no tier `pro`",
+        ),
+        (
+            json!({"identity": {"keys": [{"sha256": "abc", "consumer": "x"}]}}),
+            "identity.keys[0].sha256: not 64",
+        ),
+        (json!({"identity": {"tier": [{"api_key": {}}]}}), "identity.tier[0]: an api_key"),
+        (
+            json!({"identity": {"consumer": [{"cookie": "x"}]}}),
+            "identity.consumer[0]: unknown variant `cookie`",
+        ),
+        (json!({"warnings": {"thresholds": [80, 101]}}), "warnings.thresholds[1]: not from 1 to 100"),
+        (
+            json!({"reservation": {"expected_output_tokens": 0}}),
+            "reservation.expected_output_tokens: not from",
+        ),
+        (json!({"state": {"expected_keys": 4_000_000_000u32}}), "state.expected_keys: more than"),
+        (json!({"ledger": {"cluster": ""}}), "ledger.cluster: empty"),
+        (json!({"ledger": {"cluster": "l", "flush_interval_ms": 1}}), "ledger.flush_interval_ms: not from"),
+        (json!({"actions": {"a": {"credits": 1, "per": "moon"}}}), "actions.a.per: not"),
+        (json!({"prices": {"overrides": {"m": {"input": 1}}}}), "prices.overrides.m: missing field `output`"),
+    ];
+    let mut wrong = Vec::new();
+    for (value, expected) in cases {
+        let told = problem(value.clone());
+        if !told.starts_with(expected) {
+            wrong.push(format!("{value}\n  told: {told}\n  want: {expected}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn two_limits_whose_balances_would_collide_are_refused() {
+    let limit = json!({"name": "l", "concurrency": 1});
+    assert!(problem(json!({"limits": [limit, limit]})).starts_with("limits[1].name: another limit"));
+    let tiers = json!({"free": {"limits": [limit]}, "pro": {"limits": [limit]}});
+    let identity = json!({"default_tier": "free"});
+    assert!(
+        Policy::from_json(json!({"tiers": tiers, "identity": identity})).is_ok(),
+        "tiers share names on purpose"
+    );
+    let both = json!({"tiers": tiers, "identity": identity, "limits": [limit]});
+    assert!(problem(both).starts_with("limits[0].name: another limit"));
+}
+
+fn tiers() -> Policy {
+    Policy::from_json(json!({
+        "identity": {"default_tier": "free"},
+        "tiers": {
+            "free": {"limits": [{"name": "rpm", "meter": "requests", "rate": {"amount": 3, "per": "minute", "burst": 5}}]},
+            "unlimited": {},
+        },
+        "limits": [
+            {"name": "gpt", "meter": "cost", "quota": {"amount": 1.5, "per": "month"}, "key": ["model", "consumer"], "when": {"model": ["gpt-*"]}},
+        ],
+        "policies": {"slow": {"limits": [{"name": "slow", "concurrency": 1}]}},
+    }))
+    .unwrap()
+}
+
+#[test]
+fn all_limits_that_match_bind() {
+    let policy = tiers();
+    let matching = |tier, model, route| {
+        let mut ids = Vec::new();
+        policy.matching(&Attributes { tier, model, policy: route, ..Attributes::default() }, &mut ids);
+        ids.iter().map(|id| policy.limit(*id).unwrap().name.as_str()).collect::<Vec<_>>()
+    };
+    assert_eq!(matching("free", "gpt-5", "slow"), ["rpm", "slow", "gpt"]);
+    assert_eq!(matching("free", "o3", ""), ["rpm"]);
+    assert_eq!(matching("unlimited", "o3", "nowhere"), [""; 0]);
+}
+
+#[test]
+fn amounts_are_counted_in_the_meters_smallest_unit() {
+    let policy = tiers();
+    assert_eq!(policy.limit(LimitId(0)).unwrap().most(), 5);
+    let gpt = policy.limits().iter().find(|limit| limit.name == "gpt").unwrap();
+    assert!(matches!(gpt.kind, Kind::Quota { limit: 1_500_000_000, .. }));
+    assert_eq!(gpt.key(), [Dimension::Consumer, Dimension::Model]);
+}
+
+#[test]
+fn only_what_is_needed_is_read() {
+    let reads = |value| Policy::from_json(value).unwrap().reads();
+    let requests = json!({"name": "l", "meter": "requests", "rate": {"amount": 1, "per": "second"}});
+    assert_eq!(reads(json!({"limits": [requests]})), Reads::default());
+    assert!(reads(json!({"limits": [requests], "ledger": {"cluster": "l"}})).body);
+    assert!(reads(limit(json!({"concurrency": 1, "key": ["model"]}))).body);
+    assert!(reads(limit(json!({"concurrency": 1, "key": ["route"]}))).route);
+    assert!(reads(limit(json!({"concurrency": 1, "when": {"workflow": ["w"]}}))).route_metadata);
+    assert!(tiers().reads().route_metadata);
+}
+
+#[test]
+fn slots_follow_the_expected_number_of_keys() {
+    let slots = |keys: u32| Policy::from_json(json!({"state": {"expected_keys": keys}})).unwrap().slots;
+    assert_eq!((slots(1), slots(32_768), slots(32_769), slots(1_000_000)), (16, 4096, 8192, 131_072));
+}
+
+#[test]
+fn what_envoy_hands_over_is_the_same_as_json() {
+    let error = Policy::from_bytes(br#"{"limits": [{"name": "l"}]}"#).unwrap_err();
+    assert!(error.to_string().starts_with("limits[0]: exactly one of"));
+    assert!(Policy::from_bytes(b"").is_ok());
+}

@@ -1,0 +1,27 @@
+//! What passes through: which dialect a request speaks, what it asks for, and what its answer used.
+//!
+//! Everything here reads bytes once, in any pieces, with memory that has a bound, and never fails: a body that can't be
+//! understood still yields an estimate. Places in JSON are found by path, never by text, because a prompt may hold
+//! anything, also the words this module looks for.
+//!
+//! A dialect is one file of rules ([`openai_chat`], [`anthropic_messages`], [`generic`]) and one line in the table of
+//! [`dialect`]; the code that reads requests and responses knows fields, not dialects.
+
+mod anthropic_messages;
+pub mod dialect;
+pub mod estimate;
+mod fields;
+mod generic;
+pub mod json;
+mod meter;
+mod openai_chat;
+pub mod request;
+mod response;
+mod short;
+mod sse;
+pub mod usage;
+
+pub use dialect::Dialect;
+pub use estimate::Estimator;
+pub use request::{RequestFacts, inspect_request};
+pub use usage::{Observed, ResponseParser, Usage};

@@ -1,0 +1,205 @@
+//! What a request asks for: read once, before the model sees it.
+
+use tollgate_wire::TokenCount;
+
+use super::dialect::Dialect;
+use super::fields::{CAP_NAMES_MAX, RequestField as Field};
+use super::json::{Event, Scanner, Visitor};
+use super::meter::Meter;
+use super::short::Short;
+
+/// Longer model names are kept to this length; no price list has one.
+pub const MODEL_BYTES_MAX: usize = 128;
+/// What a chat template adds to each message: role and separators, three to four tokens in the templates known.
+const TOKENS_PER_MESSAGE: u64 = 4;
+/// An image, sound or document, whatever its size: providers charge by resolution, length or pages, which encoded bytes
+/// do not show. A full-size image costs 765 to 1,600 tokens; the settlement knows better.
+const TOKENS_PER_MEDIUM: u64 = 1_000;
+/// A body that can't be read as text in JSON counts by its size, as prose would.
+const BYTES_PER_TOKEN: u64 = 4;
+/// A string of an unknown format that is shorter than this is text, whatever it looks like.
+const ENCODED_BYTES_MIN: usize = 512;
+
+/// What was found in a request's body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestFacts {
+    /// The model asked for; at most the first [`MODEL_BYTES_MAX`] bytes of its name.
+    pub model: Option<String>,
+    /// The most output tokens for each choice. Where several names for it are given, the largest: which one binds is
+    /// up to the server.
+    pub output_cap: Option<u64>,
+    /// How many answers are asked for, at least one.
+    pub choices: u64,
+    /// Whether the answer shall come as a stream.
+    pub stream: bool,
+    /// Whether the client asked an OpenAI-like server to end the stream with the usage.
+    pub include_usage: bool,
+    /// Input tokens, estimated from the text, the number of messages and of media. Never zero.
+    pub input_estimate: TokenCount,
+    /// The body is not one JSON value: no server is known to accept it, but the facts are those that one would read.
+    pub malformed: bool,
+}
+
+/// Reads a request's body, in one pass. Never fails: what can't be read is estimated by its size.
+///
+/// The last of repeated keys counts. Amounts that are no integers are rounded up, too large ones saturate, negative
+/// ones are as if absent.
+pub fn inspect_request(dialect: Dialect, body: &[u8]) -> RequestFacts {
+    let mut scanner = Scanner::new(dialect.spec().request);
+    let mut reading = Reading::new(body.len() as u64);
+    let mut rest = scanner.feed(body, &mut reading);
+    if !scanner.is_done() {
+        // A number or a word at the root ends where the body does.
+        rest = scanner.feed(b" ", &mut reading);
+    }
+    let malformed = scanner.is_malformed() || !scanner.is_done() || !rest.trim_ascii().is_empty();
+    reading.facts(malformed, body.len() as u64)
+}
+
+/// The facts while they are being read.
+struct Reading {
+    model: Short<MODEL_BYTES_MAX>,
+    has_model: bool,
+    caps: [Option<u64>; CAP_NAMES_MAX],
+    choices: Option<u64>,
+    stream: bool,
+    include_usage: bool,
+    meter: Meter,
+    string: Content,
+}
+
+/// What the string being read is taken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Content {
+    /// Nothing of it came yet.
+    Undecided,
+    Text,
+    Encoded,
+}
+
+impl Reading {
+    fn new(body_bytes: u64) -> Self {
+        Self {
+            model: Short::new(),
+            has_model: false,
+            caps: [None; CAP_NAMES_MAX],
+            choices: None,
+            stream: false,
+            include_usage: false,
+            meter: Meter::new(body_bytes),
+            string: Content::Undecided,
+        }
+    }
+
+    fn facts(self, malformed: bool, body_bytes: u64) -> RequestFacts {
+        let by_size = if malformed { body_bytes.div_ceil(BYTES_PER_TOKEN) } else { 0 };
+        let name = || String::from_utf8_lossy(self.model.kept()).into_owned();
+        RequestFacts {
+            model: self.has_model.then(name),
+            output_cap: self.caps.into_iter().flatten().max(),
+            choices: self.choices.unwrap_or(1).max(1),
+            stream: self.stream,
+            include_usage: self.include_usage,
+            input_estimate: TokenCount(self.meter.tokens().0.max(by_size).max(1)),
+            malformed,
+        }
+    }
+
+    fn text(&mut self, event: Event<'_>) {
+        match event {
+            Event::Text(piece) => self.meter.feed(piece),
+            Event::TextEnd => self.meter.cut(),
+            Event::Key(key) => {
+                self.meter.feed(key);
+                self.meter.cut();
+            }
+            Event::Number(_) | Event::Bool(_) => self.meter.add(1),
+            Event::TextStart | Event::Object | Event::Array | Event::Null => {}
+        }
+    }
+
+    /// A medium counts once. What is plainly text all the same, as in a document of plain text, counts as that too.
+    fn medium(&mut self, event: Event<'_>) {
+        match event {
+            Event::TextStart => self.meter.add(TOKENS_PER_MEDIUM),
+            Event::Text(piece) if looks_like_text(piece) => self.meter.feed(piece),
+            Event::TextEnd => self.meter.cut(),
+            _ => {}
+        }
+    }
+
+    /// A string of a format that is not known is encoded media if it begins like that.
+    fn unknown(&mut self, event: Event<'_>) {
+        match event {
+            Event::TextStart => self.string = Content::Undecided,
+            Event::Text(piece) if self.string == Content::Undecided => {
+                let encoded = piece.starts_with(b"data:")
+                    || (piece.len() >= ENCODED_BYTES_MIN && !looks_like_text(piece));
+                self.string = if encoded { Content::Encoded } else { Content::Text };
+                if encoded {
+                    self.meter.add(TOKENS_PER_MEDIUM);
+                } else {
+                    self.text(event);
+                }
+            }
+            Event::Text(piece) if self.string == Content::Encoded && !looks_like_text(piece) => {}
+            _ => self.text(event),
+        }
+    }
+}
+
+impl Visitor<Field> for Reading {
+    fn visit(&mut self, field: Field, event: Event<'_>) {
+        match field {
+            Field::Model => match event {
+                Event::Text(piece) => self.model.extend(piece),
+                Event::TextEnd => {}
+                start => {
+                    self.model.clear();
+                    self.has_model = matches!(start, Event::TextStart);
+                }
+            },
+            Field::OutputCap(name) => {
+                if let Some(cap) = self.caps.get_mut(name) {
+                    *cap = amount(event);
+                }
+            }
+            Field::Choices => self.choices = amount(event),
+            Field::Stream => self.stream = matches!(event, Event::Bool(true)),
+            Field::StreamOptions => self.include_usage = false,
+            Field::IncludeUsage => self.include_usage = matches!(event, Event::Bool(true)),
+            Field::Message => match event {
+                Event::Object => self.meter.add(TOKENS_PER_MESSAGE),
+                _ => self.unknown(event),
+            },
+            Field::Text | Field::Structure => self.text(event),
+            Field::Media => self.medium(event),
+            Field::Unknown => self.unknown(event),
+            Field::Form => {}
+        }
+    }
+}
+
+fn amount(event: Event<'_>) -> Option<u64> {
+    match event {
+        Event::Number(number) => number.amount(),
+        _ => None,
+    }
+}
+
+/// Looks at a few places of a piece for what base64 and links don't have: spaces, or letters outside ASCII. Short
+/// pieces are the line breaks of encoded data.
+fn looks_like_text(piece: &[u8]) -> bool {
+    const PIECE_BYTES_MIN: usize = 16;
+    const PLACES: usize = 16;
+    const PLACE_BYTES: usize = 32;
+    if piece.len() < PIECE_BYTES_MIN {
+        return false;
+    }
+    let stride = (piece.len() / PLACES).max(PLACE_BYTES);
+    let is_text = |byte: &u8| *byte <= b' ' || *byte >= 0x80;
+    piece.chunks(stride).any(|place| place.iter().take(PLACE_BYTES).any(is_text))
+}
+
+#[cfg(test)]
+mod tests;
