@@ -246,9 +246,9 @@ impl Limiter {
         }
         let mut admission = Admission { exceeded, ..Admission::default() };
         for group in charges.chunk_by(|a, b| a.account == b.account) {
-            let mut taken = Taken::default();
+            let mut taken = Taken::of(group.len());
             let written = self.change(policy, store, now, group, |context, cells, group| {
-                taken = Taken::default();
+                taken.clear();
                 let fullness = context.take(cells, group, &mut taken);
                 taken.refusal.is_none().then_some(Some(fullness))
             });
@@ -256,10 +256,10 @@ impl Limiter {
                 (Err(error), _) => Err(error),
                 (Ok(_), Some(refusal)) => Ok(Decision::Refuse(refusal)),
                 (Ok(written), None) => {
-                    admission.reservation.held.extend(taken.held);
-                    admission.statuses.extend(taken.statuses);
-                    admission.warnings.extend(taken.warnings);
-                    admission.exceeded.extend(taken.exceeded);
+                    append(&mut admission.reservation.held, taken.held);
+                    append(&mut admission.statuses, taken.statuses);
+                    append(&mut admission.warnings, taken.warnings);
+                    append(&mut admission.exceeded, taken.exceeded);
                     admission.retries += written.retries;
                     admission.evicted.accounts += written.evicted.accounts;
                     admission.evicted.cells += written.evicted.cells;
@@ -426,6 +426,15 @@ impl Limiter {
             self.owners = Owners::decode(&self.new);
         }
         Ok(())
+    }
+}
+
+/// Appends; the first list of all is taken over as it is.
+fn append<T>(all: &mut Vec<T>, more: Vec<T>) {
+    if all.is_empty() {
+        *all = more;
+    } else {
+        all.extend(more);
     }
 }
 

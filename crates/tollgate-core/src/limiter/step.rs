@@ -28,6 +28,22 @@ pub(super) struct Taken {
     pub refusal: Option<Refusal>,
 }
 
+impl Taken {
+    /// Room for so many charges.
+    pub fn of(charges: usize) -> Self {
+        Self { held: Vec::with_capacity(charges), statuses: Vec::with_capacity(charges), ..Self::default() }
+    }
+
+    /// Back to nothing taken, for another attempt.
+    pub fn clear(&mut self) {
+        self.held.clear();
+        self.statuses.clear();
+        self.warnings.clear();
+        self.exceeded.clear();
+        self.refusal = None;
+    }
+}
+
 impl Context<'_> {
     fn alive(&self, owner: Owner) -> bool {
         owner == self.owner || self.owners.is_alive(owner, self.now.mono_s())

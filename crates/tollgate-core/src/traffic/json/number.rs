@@ -7,7 +7,7 @@ const EXPONENT_MAX: i32 = 100_000;
 #[derive(Clone, Copy, Debug)]
 pub struct Number {
     negative: bool,
-    mantissa: u64,
+    mantissa: u128,
     /// Power of ten from the places of the digits alone.
     scale: i32,
     exponent: i32,
@@ -75,8 +75,8 @@ impl Number {
     }
 
     fn digit(&mut self, byte: u8, places: i32) {
-        let digit = u64::from(byte - b'0');
-        if self.mantissa <= (u64::MAX - 9) / 10 {
+        let digit = u128::from(byte - b'0');
+        if self.mantissa <= (u128::MAX - 9) / 10 {
             self.mantissa = self.mantissa * 10 + digit;
             self.scale = self.scale.saturating_sub(places);
         } else {
@@ -103,16 +103,16 @@ impl Number {
         }
         let exponent = if self.exponent_negative { -self.exponent } else { self.exponent };
         let power = exponent.saturating_add(self.scale);
-        let ten_to = 10u64.checked_pow(power.unsigned_abs());
-        Some(match ten_to {
+        let amount = match 10u128.checked_pow(power.unsigned_abs()) {
             Some(factor) if power >= 0 => self.mantissa.saturating_mul(factor),
-            None if power >= 0 => u64::MAX,
+            None if power >= 0 => u128::MAX,
             Some(divisor) => {
                 let exact = self.mantissa.is_multiple_of(divisor) && !self.inexact;
-                (self.mantissa / divisor).saturating_add(u64::from(!exact))
+                self.mantissa / divisor + u128::from(!exact)
             }
             None => 1,
-        })
+        };
+        Some(u64::try_from(amount).unwrap_or(u64::MAX))
     }
 }
 

@@ -1,0 +1,119 @@
+//! What a decision costs: admit and settle on a store in memory, the example tiers' five to seven limits.
+//!
+//! Budget: 100 ns per limit check.
+
+use std::cell::RefCell;
+use std::hint::black_box;
+
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use serde_json::json;
+use tollgate_core::limit::Owner;
+use tollgate_core::limiter::{Amounts, Decision, Demand, Limiter, Reservation};
+use tollgate_core::policy::{Attributes, Policy};
+use tollgate_core::store::{Expected, SharedStore, Slot, StoreError, Swap, Version};
+use tollgate_core::time::Now;
+use tollgate_wire::{NanoUsd, TokenCount, UnixNanos};
+
+/// Slots in a vector: what Envoy's map costs is measured in Envoy.
+struct Slots {
+    accounts: RefCell<Vec<(Vec<u8>, u32)>>,
+    others: RefCell<[(Vec<u8>, u32); 3]>,
+}
+
+impl Slots {
+    fn new(count: u32) -> Self {
+        Self { accounts: RefCell::new(vec![(Vec::new(), 1); count as usize]), others: RefCell::default() }
+    }
+
+    fn with<T>(&self, slot: Slot, act: impl FnOnce(&mut (Vec<u8>, u32)) -> T) -> T {
+        match slot {
+            Slot::Accounts(number) => act(&mut self.accounts.borrow_mut()[number as usize]),
+            Slot::Owners => act(&mut self.others.borrow_mut()[0]),
+            Slot::Process => act(&mut self.others.borrow_mut()[1]),
+            Slot::Opening => act(&mut self.others.borrow_mut()[2]),
+        }
+    }
+}
+
+impl SharedStore for Slots {
+    fn load(&self, slot: Slot, into: &mut Vec<u8>) -> Result<Expected, StoreError> {
+        self.with(slot, |(value, version)| {
+            into.clear();
+            into.extend_from_slice(value);
+            Ok(if *version == 0 { Expected::Absent } else { Expected::Version(Version(*version)) })
+        })
+    }
+
+    fn swap(&self, slot: Slot, new: &[u8], _expected: Expected) -> Result<Swap, StoreError> {
+        self.with(slot, |(value, version)| {
+            value.clear();
+            value.extend_from_slice(new);
+            *version += 1;
+            Ok(Swap::Done)
+        })
+    }
+}
+
+fn policy(limits: usize, keys: u32) -> Policy {
+    let all = [
+        json!({"name": "rpm", "meter": "requests", "rate": {"amount": 1_000_000, "per": "second", "burst": 1_000_000_000u64}}),
+        json!({"name": "tpm", "meter": "tokens", "rate": {"amount": 1_000_000_000, "per": "second", "burst": 10_000_000_000u64}}),
+        json!({"name": "day", "meter": "requests", "quota": {"amount": 10_000_000_000u64, "per": "day"}}),
+        json!({"name": "cost", "meter": "cost", "quota": {"amount": 10_000_000_000u64, "per": "day"}}),
+        json!({"name": "month", "meter": "cost", "quota": {"amount": 10_000_000_000u64, "per": "month"}}),
+    ];
+    Policy::from_json(json!({"limits": all[..limits], "state": {"expected_keys": keys}})).unwrap()
+}
+
+fn at(ns: u64) -> Now {
+    Now { mono_ns: 1_000_000_000_000 + ns, wall: UnixNanos(1_795_305_600_000_000_000 + ns) }
+}
+
+fn demand() -> Demand {
+    let of = |output| Amounts {
+        input: TokenCount(100),
+        output: TokenCount(output),
+        cost: NanoUsd(output * 4500),
+        ..Amounts::default()
+    };
+    Demand { expected: of(250), bound: of(4096) }
+}
+
+fn admit(c: &mut Criterion) {
+    let mut group = c.benchmark_group("admit_and_settle");
+    for (limits, keys) in [(1, 1u32), (5, 1), (5, 10_000), (5, 1_000_000)] {
+        let policy = policy(limits, keys);
+        let store = Slots::new(policy.slots);
+        let mut limiter = Limiter::join(&store, [7; 24], Owner(1), at(0)).unwrap();
+        let names: Vec<String> = (0..keys).map(|key| format!("consumer-{key}")).collect();
+        let mut turn = 0usize;
+        let mut once = |limiter: &mut Limiter| -> Reservation {
+            turn = (turn + 7919) % names.len();
+            let request = Attributes { consumer: &names[turn], model: "m", ..Attributes::default() };
+            match limiter.admit(&policy, &store, at(turn as u64), &request, &demand()) {
+                Ok(Decision::Admit(admission)) => admission.reservation,
+                other => panic!("{other:?}"),
+            }
+        };
+        for _ in 0..keys {
+            let reservation = once(&mut limiter);
+            limiter.settle(&policy, &store, at(0), reservation, &demand().expected).unwrap();
+        }
+        group.throughput(Throughput::Elements(limits as u64));
+        let id = format!("{limits} limits, {keys} keys");
+        group.bench_function(BenchmarkId::new("both", &id), |b| {
+            b.iter(|| {
+                let reservation = once(&mut limiter);
+                limiter.settle(&policy, &store, at(0), black_box(reservation), &demand().expected).unwrap();
+            });
+        });
+        // Holds of one owner add up in one number, so that leaving them does not change what an admit costs.
+        group.bench_function(BenchmarkId::new("admit", &id), |b| {
+            b.iter_batched(|| (), |()| black_box(once(&mut limiter)), BatchSize::SmallInput);
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, admit);
+criterion_main!(benches);
