@@ -1,0 +1,64 @@
+# Tollgate: one word per intent. `make test` is what CI runs.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+CARGO ?= cargo
+# Where artefacts go; cargo reads the same variable.
+CARGO_TARGET_DIR ?= $(CURDIR)/target
+export CARGO_TARGET_DIR
+LOCKED := $(if $(wildcard Cargo.lock),--locked)
+WASM_CARGO := tests/tools/wasm-cargo
+WASM := --target wasm32-wasip1
+# The filter is one small module that is loaded into every worker: size and speed before build time.
+FAT := CARGO_PROFILE_RELEASE_LTO=fat CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1
+# Crates that run natively: all but the two filters, which can only be built for Envoy.
+NATIVE := --workspace --exclude tollgate-filter --exclude empty-filter
+# Length of `make fuzz`, per target.
+SECONDS ?= 60
+
+.PHONY: help demo test build lint bench fuzz deny env tools clean
+
+help: ## this list
+	@sed -n 's/^\([a-z][a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: build ## three tiers through a real Envoy, billed to the nano-dollar (KEEP=1 leaves it running, UPSTREAM=https://...)
+	@$(CARGO) build $(LOCKED) --release -q -p tollgate-e2e --bin demo
+	@"$(CARGO_TARGET_DIR)/release/demo"
+
+test: lint build ## everything CI runs: lints, unit tests, simulations, end-to-end scenarios in a real Envoy
+	$(CARGO) test $(LOCKED) -p tollgate-wire -p tollgate-core
+	$(CARGO) test $(LOCKED) --release -p tollgate-ledger -p tollgate-e2e
+	@echo
+	@ls -l "$(CARGO_TARGET_DIR)/wasm32-wasip1/release/tollgate_filter.wasm" | awk '{print "filter module: " $$5 " bytes"}'
+	@echo "make test: passed (formatting, clippy, build, wire, core, ledger, end to end)"
+
+build: tools ## the filter (target/wasm32-wasip1/release/tollgate_filter.wasm) and the command (target/release/tollgate)
+	$(FAT) $(WASM_CARGO) build $(LOCKED) --release $(WASM) -p tollgate-filter
+	$(FAT) $(WASM_CARGO) build $(LOCKED) --release $(WASM) -p empty-filter
+	$(CARGO) build $(LOCKED) --release -p tollgate-ledger
+
+lint: tools ## formatting, and clippy without a warning
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy $(LOCKED) $(NATIVE) --all-targets -- -D warnings
+	$(WASM_CARGO) clippy $(LOCKED) $(WASM) -p tollgate-filter -p empty-filter -- -D warnings
+
+bench: build ## what it costs: criterion for the core, then Envoy's CPU per request beside plain Envoy (ROUNDS=, REQUESTS=)
+	$(CARGO) bench $(LOCKED) -p tollgate-core
+	@$(CARGO) build $(LOCKED) --release -q -p tollgate-e2e --bin bench
+	@"$(CARGO_TARGET_DIR)/release/bench"
+
+fuzz: tools ## fuzz the parsers for a while (SECONDS=60 each)
+	tests/fuzz/run.sh $(SECONDS)
+
+deny: ## licences, advisories and sources of the dependencies, where cargo-deny is installed
+	@$(CARGO) deny --version >/dev/null 2>&1 || { echo "cargo-deny is not installed: cargo install --locked cargo-deny"; exit 1; }
+	$(CARGO) deny --all-features check
+
+env: tools ## the paths of the tools, as KEY=value lines
+	@cat .tools/env
+
+tools:
+	@tests/tools/setup.sh
+
+clean: ## remove what was built; the tools stay in .tools
+	$(CARGO) clean

@@ -1,0 +1,146 @@
+//! How fast one node enters tallies: SQLite, WAL, synchronous FULL, batches of 1000.
+//!
+//! Budget: 25,000 tallies a second on wide keys (10,000 Zipf-distributed consumers, 12 models, 4 actions: nearly every
+//! tally has rows of usage to itself). `cargo bench -p tollgate-ledger --bench ingest`; BENCH_TALLIES sets how many,
+//! BENCH_DIR where the database is.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tollgate_ledger::store::{Batch, SqliteOptions, SqliteStore, Store};
+use tollgate_wire::{NanoUsd, Tally, TokenCount};
+
+const BATCH: u64 = 1000;
+const BUDGET_PER_S: f64 = 25_000.0;
+const NOON_MS: u64 = 1_795_435_200_000;
+
+/// A small generator of its own: the same run every time.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
+    /// Zipf with exponent 1: the inverse of its (continuous) distribution.
+    fn zipf(&mut self, count: u64) -> u64 {
+        let unit = (self.next() >> 11) as f64 / (1u64 << 53) as f64;
+        (((count as f64 + 1.0).ln() * unit).exp() - 1.0) as u64
+    }
+}
+
+fn tally(random: &mut Random, number: u64, consumers: u64) -> Tally {
+    let consumer = random.zipf(consumers);
+    let at_ms = NOON_MS + number / 25;
+    let input = 200 + random.below(4000);
+    let output = 20 + random.below(900);
+    let (low, middle) = (random.next(), random.next());
+    Tally {
+        id: format!(
+            "{:08x}-{:04x}-7{:03x}-8{:03x}-{:012x}",
+            at_ms >> 16,
+            at_ms & 0xffff,
+            middle & 0xfff,
+            (middle >> 12) & 0xfff,
+            low & 0xffff_ffff_ffff
+        ),
+        at_ms,
+        consumer: format!("consumer-{consumer:05}"),
+        team: format!("team-{}", consumer % 40),
+        tier: ["free", "pro", "enterprise"][(consumer % 3) as usize].into(),
+        route: "models".into(),
+        action: ["", "translate", "summarize", "chat"][random.below(4) as usize].into(),
+        provider: "openai".into(),
+        model: format!("gpt-5.{}-mini", random.below(12)),
+        status: 200,
+        requests: 1,
+        input: TokenCount(input),
+        cache_read: TokenCount(input / 2),
+        output: TokenCount(output),
+        cost_nusd: NanoUsd(input * 750 + output * 4500),
+        price_version: 1,
+        ..Tally::default()
+    }
+}
+
+fn batches(total: u64, consumers: u64, workers: u64) -> Vec<Vec<Batch>> {
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut queues: Vec<Vec<Batch>> = (0..workers).map(|_| Vec::new()).collect();
+    for number in 0..total / BATCH {
+        let worker = (number % workers) as usize;
+        let tallies = (0..BATCH).map(|at| tally(&mut random, number * BATCH + at, consumers)).collect();
+        queues[worker].push(Batch {
+            process: "process".into(),
+            worker: format!("worker-{worker}"),
+            node: "edge-1".into(),
+            seq: 1 + number / workers,
+            received_ms: NOON_MS,
+            tallies,
+        });
+    }
+    queues
+}
+
+/// User and system time of this process so far, in seconds.
+fn cpu_s() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
+    (ticks(11) + ticks(12)) / 100.0
+}
+
+async fn run(label: &str, total: u64, consumers: u64, workers: u64) -> f64 {
+    let root = std::env::var("BENCH_DIR").unwrap_or_else(|_| env!("CARGO_TARGET_TMPDIR").to_owned());
+    let folder = tempfile::tempdir_in(root).expect("a folder for the database");
+    let options = SqliteOptions::new(folder.path().join("ledger.db"));
+    let store = Arc::new(SqliteStore::open(&options).expect("a database"));
+    let queues = batches(total, consumers, workers);
+    let (since, cpu) = (Instant::now(), cpu_s());
+    let mut tasks = tokio::task::JoinSet::new();
+    for queue in queues {
+        let store = store.clone();
+        tasks.spawn(async move {
+            let mut latencies = Vec::with_capacity(queue.len());
+            for batch in queue {
+                let sent = Instant::now();
+                store.ingest(batch).await.expect("entered");
+                latencies.push(sent.elapsed().as_secs_f64() * 1000.0);
+            }
+            latencies
+        });
+    }
+    let mut latencies: Vec<f64> = tasks.join_all().await.into_iter().flatten().collect();
+    let (seconds, cpu) = (since.elapsed().as_secs_f64(), cpu_s() - cpu);
+    latencies.sort_by(f64::total_cmp);
+    let at = |share: f64| latencies[((latencies.len() - 1) as f64 * share) as usize];
+    let rate = total as f64 / seconds;
+    let bytes = std::fs::metadata(&options.path).map_or(0, |file| file.len());
+    println!(
+        "{label:<44} {rate:>9.0}/s  p50 {:>6.1} ms  p99 {:>6.1} ms  {:>5.1} us CPU/tally  {:>4} B/tally",
+        at(0.5),
+        at(0.99),
+        cpu * 1e6 / total as f64,
+        bytes / total
+    );
+    rate
+}
+
+fn main() {
+    let total = std::env::var("BENCH_TALLIES").ok().and_then(|text| text.parse().ok()).unwrap_or(300_000);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    println!("SQLite, WAL, synchronous=FULL, {total} tallies in batches of {BATCH}");
+    runtime.block_on(async {
+        run("10,000 consumers, 1 worker", total, 10_000, 1).await;
+        let wide = run("10,000 consumers, 4 workers", total, 10_000, 4).await;
+        run("100 consumers, 4 workers", total, 100, 4).await;
+        let verdict = if wide >= BUDGET_PER_S { "held" } else { "MISSED" };
+        println!("budget {BUDGET_PER_S:.0}/s on wide keys: {verdict}");
+    });
+}

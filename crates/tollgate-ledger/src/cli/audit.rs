@@ -1,0 +1,52 @@
+//! `tollgate ledger audit`.
+
+use std::io::Write;
+use std::path::Path;
+
+use serde_json::json;
+
+use super::{Answer, Ended};
+use crate::store::{AuditReport, SqliteStore};
+
+pub(super) fn audit(path: &Path, as_json: bool, out: &mut dyn Write) -> Answer {
+    let report = SqliteStore::audit_file(path)?;
+    if as_json {
+        writeln!(out, "{}", document(&report))?;
+    } else {
+        print(&report, out)?;
+    }
+    Ok(if report.differences.is_empty() { Ended::Well } else { Ended::Found })
+}
+
+fn print(report: &AuditReport, out: &mut dyn Write) -> std::io::Result<()> {
+    for difference in &report.differences {
+        writeln!(out, "{}", difference.what)?;
+        writeln!(out, "  entries: {}", difference.entries)?;
+        writeln!(out, "  books:   {}", difference.books)?;
+    }
+    let AuditReport { entries, usage_rows, retired_rows, cost_nusd, differences } = report;
+    writeln!(
+        out,
+        "{entries} entries of ${cost_nusd}, {usage_rows} rows of usage, {} differences",
+        differences.len()
+    )?;
+    if *retired_rows > 0 {
+        writeln!(out, "{retired_rows} rows of months that are no longer kept were not compared")?;
+    }
+    Ok(())
+}
+
+fn document(report: &AuditReport) -> serde_json::Value {
+    let differences: Vec<_> = report
+        .differences
+        .iter()
+        .map(|found| json!({"what": found.what, "entries": found.entries, "books": found.books}))
+        .collect();
+    json!({
+        "entries": report.entries,
+        "usage_rows": report.usage_rows,
+        "retired_rows": report.retired_rows,
+        "cost_nusd": report.cost_nusd,
+        "differences": differences,
+    })
+}

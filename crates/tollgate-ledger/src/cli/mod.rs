@@ -1,0 +1,256 @@
+//! What an operator types. Each command returns how it ended; only `main` turns that into an exit code.
+
+mod audit;
+mod check;
+mod client;
+mod entries;
+mod filters;
+mod serve;
+mod usage;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// As asked.
+    Well,
+    /// It ran, and found what it looked for: a bad configuration, a difference in the books.
+    Found,
+    /// It could not be done.
+    Failed,
+}
+
+impl From<Ended> for ExitCode {
+    fn from(ended: Ended) -> Self {
+        Self::from(match ended {
+            Ended::Well => 0,
+            Ended::Found => 1,
+            Ended::Failed => 2,
+        })
+    }
+}
+
+/// Rate limits, token quotas and budgets for LLM endpoints behind Envoy: the ledger and the operator's tools.
+#[derive(Debug, Parser)]
+#[command(name = "tollgate", version, propagate_version = true, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Validate configurations before they are deployed, with the code the filter runs
+    ///
+    /// A FILE is a Tollgate configuration or a whole Envoy configuration, as YAML or JSON. In an Envoy configuration
+    /// every Tollgate filter is found and checked, in listeners of any kind. Exit code: 0 when all are good, 1 when
+    /// one is refused, 2 when a file can't be read or has nothing to check.
+    Check {
+        /// Configurations to check
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+    /// Show usage and cost as a table
+    Usage(UsageArgs),
+    /// Export the audit trail, oldest first
+    Entries(EntriesArgs),
+    /// Run the ledger, or work on its database
+    #[command(subcommand)]
+    Ledger(LedgerCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum LedgerCommand {
+    /// Run the ledger service
+    ///
+    /// Stops in order on SIGTERM and SIGINT: finishes requests in flight and commits what was received. Until a token
+    /// is configured the API answers 403; /healthz, /readyz, /metrics and /openapi.json are open.
+    Serve(ServeArgs),
+    /// Prove that the books are right: usage is the sum of the entries, and no entry is there twice
+    ///
+    /// Reads the database, also beside a running ledger. Exit code: 0 when the books are right, 1 when something
+    /// differs, 2 when the database can't be read.
+    Audit {
+        #[command(flatten)]
+        database: DatabaseArg,
+        /// Print the report as JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+struct DatabaseArg {
+    /// The database, as sqlite:PATH
+    #[arg(long, value_name = "URL", value_parser = sqlite_path)]
+    database: PathBuf,
+}
+
+fn sqlite_path(url: &str) -> Result<PathBuf, String> {
+    match url.strip_prefix("sqlite:") {
+        Some(path) if !path.is_empty() => Ok(PathBuf::from(path.strip_prefix("//").unwrap_or(path))),
+        _ => Err("a database is given as sqlite:PATH".into()),
+    }
+}
+
+#[derive(Debug, Args)]
+struct ServeArgs {
+    /// Address to listen on; port 0 takes a free one and prints it
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090")]
+    listen: String,
+    #[command(flatten)]
+    database: DatabaseArg,
+    #[command(flatten)]
+    token: TokenArgs,
+    /// Months of the audit trail to keep beside the current one
+    #[arg(long, value_name = "N", default_value_t = 13, value_parser = clap::value_parser!(u32).range(1..=1200))]
+    retention_months: u32,
+    /// How to write the log, which goes to standard error
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    /// Lines for people
+    Text,
+    /// A JSON object a line
+    Json,
+}
+
+#[derive(Debug, Args)]
+struct TokenArgs {
+    /// File with the bearer token; without it the token is taken from the environment variable TOLLGATE_TOKEN
+    // Never from an argument: command lines can be seen by others.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+impl TokenArgs {
+    /// The token from the file, else from the environment variable TOLLGATE_TOKEN.
+    fn read(&self) -> Result<Option<String>, String> {
+        let token = match &self.token_file {
+            Some(path) => Some(
+                std::fs::read_to_string(path)
+                    .map_err(|why| format!("cannot read the token from {}: {why}", path.display()))?,
+            ),
+            None => std::env::var("TOLLGATE_TOKEN").ok(),
+        };
+        Ok(token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty()))
+    }
+}
+
+#[derive(Debug, Args)]
+struct LedgerArgs {
+    /// Address of the ledger
+    #[arg(long, value_name = "URL", env = "TOLLGATE_LEDGER", default_value = "http://127.0.0.1:8090")]
+    ledger: String,
+    #[command(flatten)]
+    token: TokenArgs,
+}
+
+#[derive(Debug, Args)]
+struct UsageArgs {
+    #[command(flatten)]
+    ledger: LedgerArgs,
+    /// Windows to add up
+    #[arg(long, value_parser = ["day", "month"], default_value = "month")]
+    window: String,
+    /// First day, as 2026-11-01 (UTC)
+    #[arg(long, value_name = "DATE")]
+    from: Option<String>,
+    /// Last day, included
+    #[arg(long, value_name = "DATE")]
+    to: Option<String>,
+    /// What to group by: window, consumer, team, project, tier, provider, model, action
+    #[arg(long, value_name = "LIST", default_value = "consumer,model")]
+    group_by: String,
+    /// Only this consumer
+    #[arg(long)]
+    consumer: Option<String>,
+    /// Only this team
+    #[arg(long)]
+    team: Option<String>,
+    /// Only this tier
+    #[arg(long)]
+    tier: Option<String>,
+    /// Only this model
+    #[arg(long)]
+    model: Option<String>,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct EntriesArgs {
+    #[command(flatten)]
+    ledger: LedgerArgs,
+    /// Only this consumer's
+    #[arg(long)]
+    consumer: Option<String>,
+    /// First day, as 2026-11-01 (UTC), or moment, as 2026-11-01T15:00:00Z
+    #[arg(long, value_name = "DATE")]
+    from: Option<String>,
+    /// Last day, included, or the moment at which to end
+    #[arg(long, value_name = "DATE")]
+    to: Option<String>,
+    /// csv, or json: one object a line
+    #[arg(long, value_parser = ["csv", "json"], default_value = "csv")]
+    format: String,
+}
+
+/// Runs a command.
+pub fn run(cli: Cli) -> Ended {
+    let ended = match cli.command {
+        Command::Check { files } => check::check(&files, &mut std::io::stdout()),
+        Command::Usage(args) => usage::usage(&args, &mut std::io::stdout()),
+        Command::Entries(args) => entries::entries(&args, &mut std::io::stdout()),
+        Command::Ledger(LedgerCommand::Serve(args)) => serve::serve(args),
+        Command::Ledger(LedgerCommand::Audit { database, json }) => {
+            audit::audit(&database.database, json, &mut std::io::stdout())
+        }
+    };
+    ended.unwrap_or_else(|why| {
+        eprintln!("tollgate: {}", chain(why.as_ref()));
+        Ended::Failed
+    })
+}
+
+/// What a command answers; an error is told to people and ends in exit code 2.
+type Answer = Result<Ended, Box<dyn std::error::Error + Send + Sync>>;
+
+/// An error and its causes, on one line.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(why) = cause {
+        text = format!("{text}: {why}");
+        cause = why.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_database_is_named_by_its_path() {
+        assert_eq!(sqlite_path("sqlite:a/b.db"), Ok(PathBuf::from("a/b.db")));
+        assert_eq!(sqlite_path("sqlite:///var/b.db"), Ok(PathBuf::from("/var/b.db")));
+        assert!(sqlite_path("postgres://host/db").is_err());
+        assert!(sqlite_path("sqlite:").is_err());
+    }
+}

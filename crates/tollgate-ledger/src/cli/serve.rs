@@ -1,0 +1,59 @@
+//! `tollgate ledger serve`.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use super::{Answer, Ended, LogFormat, ServeArgs};
+use crate::service::{AppState, Serving, Token};
+use crate::store::{SqliteOptions, SqliteStore};
+
+pub(super) fn serve(args: ServeArgs) -> Answer {
+    start_log(args.log_format);
+    let token = args.token.read()?.as_deref().and_then(Token::new);
+    if token.is_none() {
+        tracing::warn!("no token is configured: /v1 answers 403 (set TOLLGATE_TOKEN or --token-file)");
+    }
+    let store = SqliteStore::open(&SqliteOptions::new(&args.database.database))?;
+    let state = AppState::new(Arc::new(store), token, args.retention_months);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        // Before the socket opens: a signal that comes early must not find the default, which kills.
+        let stop = stop_signal()?;
+        let serving = Serving::bind(&args.listen, state).await?;
+        announce(&format!("http://{}", serving.address()?));
+        serving.run(stop).await?;
+        Ok(Ended::Well)
+    })
+}
+
+/// One line that a script can wait for, whatever the log's format.
+fn announce(address: &str) {
+    let mut out = std::io::stderr().lock();
+    let _ = writeln!(out, "listening on {address}");
+    let _ = out.flush();
+}
+
+fn start_log(format: LogFormat) {
+    let filter = EnvFilter::try_from_env("TOLLGATE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let log =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    // A second log in one process is refused; the first goes on.
+    let _ = match format {
+        LogFormat::Text => log.with_ansi(false).try_init(),
+        LogFormat::Json => log.json().flatten_event(true).try_init(),
+    };
+}
+
+fn stop_signal() -> std::io::Result<impl Future<Output = ()> + Send> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

@@ -1,0 +1,57 @@
+//! HTTP around the books. Handlers turn requests into questions to the [`Store`] and answers into JSON; the status of
+//! an answer is chosen here and nowhere deeper.
+
+mod auth;
+mod clock;
+mod cursor;
+mod entries;
+mod metrics;
+mod openapi;
+mod probes;
+mod problem;
+mod range;
+mod router;
+mod serve;
+mod sync;
+mod usage;
+mod validate;
+
+use std::sync::Arc;
+
+pub use auth::Token;
+pub use clock::Clock;
+pub use entries::{CSV_COLUMNS, EntriesPage};
+pub use metrics::Metrics;
+pub use router::router;
+pub use serve::{ServeError, Serving};
+pub use usage::{UsageGroup, UsagePage};
+
+use crate::store::Store;
+
+/// What the handlers share.
+#[derive(Clone)]
+pub struct AppState {
+    /// The books.
+    pub store: Arc<dyn Store>,
+    /// Who may ask; nobody when there is none.
+    pub token: Option<Arc<Token>>,
+    /// What time it is.
+    pub clock: Clock,
+    /// What happened so far.
+    pub metrics: Arc<Metrics>,
+    /// Months of the audit trail that are kept beside the current one.
+    pub retention_months: u32,
+}
+
+impl AppState {
+    /// State over some books, with the system's clock and nothing counted yet.
+    pub fn new(store: Arc<dyn Store>, token: Option<Token>, retention_months: u32) -> Self {
+        Self {
+            store,
+            token: token.map(Arc::new),
+            clock: Clock::System,
+            metrics: Arc::new(Metrics::new()),
+            retention_months,
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! All routes, as a function: tests and `main` build the same app. Routes and their documentation are registered in
+//! one step, so that neither is there without the other.
+
+use axum::Json;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::middleware;
+use axum::routing::Router;
+use tollgate_wire::SYNC_BODY_BYTES_MAX;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::{AppState, auth, entries, metrics, openapi, probes, problem::Problem, sync, usage};
+
+/// The app over some state.
+pub fn router(state: AppState) -> Router {
+    let (router, document) = documented(&state).split_for_parts();
+    router
+        .fallback(async || Problem::not_found())
+        .method_not_allowed_fallback(async || Problem::method_not_allowed())
+        .layer(DefaultBodyLimit::max(SYNC_BODY_BYTES_MAX))
+        .layer(middleware::from_fn_with_state(state.clone(), metrics::measure))
+        .layer(axum::Extension(std::sync::Arc::new(document)))
+        .with_state(state)
+}
+
+fn documented(state: &AppState) -> OpenApiRouter<AppState> {
+    let closed = OpenApiRouter::new()
+        .routes(routes!(sync::sync))
+        .routes(routes!(usage::usage))
+        .routes(routes!(entries::entries))
+        .route_layer(middleware::from_fn_with_state(state.clone(), auth::require_token));
+    OpenApiRouter::with_openapi(openapi::Document::openapi())
+        .merge(closed)
+        .routes(routes!(probes::healthz))
+        .routes(routes!(probes::readyz))
+        .routes(routes!(probes::metrics))
+        .routes(routes!(document))
+}
+
+/// This document.
+#[utoipa::path(
+    get, path = "/openapi.json", tag = "probes",
+    responses((status = 200, description = "OpenAPI 3.1", body = Object))
+)]
+async fn document(
+    State(_): State<AppState>,
+    axum::Extension(document): axum::Extension<std::sync::Arc<utoipa::openapi::OpenApi>>,
+) -> Json<utoipa::openapi::OpenApi> {
+    Json(document.as_ref().clone())
+}

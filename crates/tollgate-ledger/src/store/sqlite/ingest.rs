@@ -1,0 +1,265 @@
+//! Entering a group of batches, all in one transaction.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use tollgate_wire::Tally;
+
+use super::{failed, months, months::Months};
+use crate::calendar::Month;
+use crate::store::{Alert, Applied, Batch, Ingested, StoreError, Sums, UsageKey, rollup};
+
+/// Workers remembered; past this the memory starts over. A worker costs a look-up then, nothing else.
+const SOURCES_KEPT: usize = 10_000;
+
+/// What the writer remembers of the database. Only true while every transaction commits.
+#[derive(Debug, Default)]
+pub(super) struct Books {
+    months: Months,
+    sources: HashMap<(String, String), i64>,
+}
+
+impl Books {
+    pub(super) fn load(connection: &Connection) -> rusqlite::Result<Self> {
+        Ok(Self { months: Months::load(connection)?, sources: HashMap::new() })
+    }
+
+    /// Enters a group and commits. On an error nothing of the group was applied.
+    pub(super) fn enter(
+        &mut self,
+        connection: &mut Connection,
+        batches: &[Box<Batch>],
+    ) -> Result<Vec<Ingested>, StoreError> {
+        let transaction = connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(failed("starting a transaction"))?;
+        let mut usage = rollup::Rollup::default();
+        let mut outcomes = Vec::with_capacity(batches.len());
+        for batch in batches {
+            outcomes.push(self.enter_batch(&transaction, batch, &mut usage)?);
+        }
+        write_usage(&transaction, usage.into_sorted()).map_err(failed("rolling up usage"))?;
+        transaction.commit().map_err(failed("committing"))?;
+        Ok(outcomes)
+    }
+
+    /// Retention, in a transaction of its own.
+    pub(super) fn retain(
+        &mut self,
+        connection: &mut Connection,
+        now_ms: u64,
+        oldest_kept: Month,
+    ) -> Result<Vec<Month>, StoreError> {
+        let transaction = connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(failed("starting a transaction"))?;
+        let dropped =
+            self.months.retire(&transaction, oldest_kept, now_ms).map_err(failed("dropping months"))?;
+        let current = Month::of(now_ms);
+        // A clock that was set back may point into a month that is gone; that is no reason not to retire others.
+        for month in [current, current.next()] {
+            if !self.months.is_retired(month) {
+                self.months.ensure(&transaction, month, now_ms)?;
+            }
+        }
+        transaction.commit().map_err(failed("committing"))?;
+        Ok(dropped)
+    }
+
+    fn enter_batch<'a>(
+        &mut self,
+        transaction: &Transaction<'_>,
+        batch: &'a Batch,
+        usage: &mut rollup::Rollup<'a>,
+    ) -> Result<Ingested, StoreError> {
+        let hash = batch.body_hash().map_err(failed("hashing a batch"))?;
+        if let Some(known) = known_hash(transaction, batch).map_err(failed("looking up a batch"))? {
+            return Ok(if known == hash { Ingested::Repeated } else { Ingested::Conflict });
+        }
+        let source = self.source(transaction, batch).map_err(failed("noting a worker"))?;
+        let mut applied = Applied::default();
+        for tally in &batch.tallies {
+            let month = Month::of(tally.at_ms);
+            self.months.ensure(transaction, month, batch.received_ms)?;
+            if insert_entry(transaction, month, source, batch.seq, tally)
+                .map_err(failed("entering a tally"))?
+            {
+                applied.inserted += 1;
+                applied.cost_nusd += tally.cost_nusd;
+                usage.add(tally);
+                fire_alerts(transaction, tally, batch.received_ms, &mut applied.alerts)
+                    .map_err(failed("noting an alert"))?;
+            } else {
+                applied.duplicates += 1;
+            }
+        }
+        if batch.seq > 0 {
+            insert_batch(transaction, batch, &hash, applied.inserted).map_err(failed("noting a batch"))?;
+        }
+        Ok(Ingested::Applied(applied))
+    }
+
+    /// The worker's row: made when it is new, its node and last sign of life brought up to date.
+    fn source(&mut self, transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<i64> {
+        let worker = (batch.worker.clone(), batch.process.clone());
+        if let Some(source) = self.sources.get(&worker) {
+            let mut touch = transaction.prepare_cached(
+                "UPDATE sources SET last_seen_ms = CASE WHEN last_seen_ms < ?2 THEN ?2 ELSE last_seen_ms END, node = ?3
+                 WHERE source_id = ?1",
+            )?;
+            touch.execute(params![source, batch.received_ms, batch.node])?;
+            return Ok(*source);
+        }
+        let mut insert = transaction.prepare_cached(
+            "INSERT INTO sources (source_id, process, worker, node, first_seen_ms, last_seen_ms)
+             SELECT COALESCE(MAX(source_id), 0) + 1, ?1, ?2, ?3, ?4, ?4 FROM sources WHERE TRUE
+             ON CONFLICT (worker, process) DO UPDATE SET node = excluded.node, last_seen_ms = excluded.last_seen_ms
+             RETURNING source_id",
+        )?;
+        let source = insert
+            .query_row(params![batch.process, batch.worker, batch.node, batch.received_ms], |row| {
+                row.get(0)
+            })?;
+        if self.sources.len() >= SOURCES_KEPT {
+            self.sources.clear();
+        }
+        self.sources.insert(worker, source);
+        Ok(source)
+    }
+}
+
+fn known_hash(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<Option<String>> {
+    transaction
+        .prepare_cached("SELECT body_hash FROM batches WHERE worker = ?1 AND seq = ?2")?
+        .query_row(params![batch.worker, batch.seq], |row| row.get(0))
+        .optional()
+}
+
+fn insert_batch(
+    transaction: &Transaction<'_>,
+    batch: &Batch,
+    hash: &str,
+    new: u64,
+) -> rusqlite::Result<usize> {
+    let entries = u64::try_from(batch.tallies.len()).unwrap_or(u64::MAX);
+    let oldest_ms = batch.tallies.iter().map(|tally| tally.at_ms).min().unwrap_or(batch.received_ms);
+    transaction
+        .prepare_cached(
+            "INSERT INTO batches (worker, seq, body_hash, entries, entries_new, oldest_ms, received_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )?
+        .execute(params![batch.worker, batch.seq, hash, entries, new, oldest_ms, batch.received_ms])
+}
+
+/// True when the tally was not in the books yet.
+fn insert_entry(
+    transaction: &Transaction<'_>,
+    month: Month,
+    source: i64,
+    seq: u64,
+    tally: &Tally,
+) -> rusqlite::Result<bool> {
+    let warnings = match tally.warnings.is_empty() {
+        true => String::new(),
+        false => serde_json::to_string(&tally.warnings)
+            .map_err(|why| rusqlite::Error::ToSqlConversionFailure(why.into()))?,
+    };
+    let inserted = transaction
+        .prepare_cached(&format!(
+            "INSERT INTO {} VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
+             ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28) ON CONFLICT (entry_id) DO NOTHING",
+            months::table(month)
+        ))?
+        .execute(params![
+            tally.id,
+            tally.at_ms,
+            source,
+            seq,
+            tally.consumer,
+            tally.team,
+            tally.project,
+            tally.tier,
+            tally.route,
+            tally.policy,
+            tally.action,
+            tally.workflow,
+            tally.provider,
+            tally.model,
+            tally.status,
+            tally.outcome.as_str(),
+            tally.refused_by,
+            tally.requests,
+            tally.input.0,
+            tally.cache_read.0,
+            tally.cache_write.0,
+            tally.output.0,
+            tally.reasoning.0,
+            tally.cost_nusd.0,
+            tally.credits.0,
+            tally.price_version,
+            u8::from(tally.unknown_price),
+            warnings,
+        ])?;
+    Ok(inserted == 1)
+}
+
+fn fire_alerts(
+    transaction: &Transaction<'_>,
+    tally: &Tally,
+    now_ms: u64,
+    fired: &mut Vec<Alert>,
+) -> rusqlite::Result<()> {
+    for alert in rollup::alerts_of(tally) {
+        let first = transaction
+            .prepare_cached(
+                "INSERT INTO alerts (consumer, rule, window_start_ms, entry_id, fired_ms)
+                 VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
+            )?
+            .execute(params![alert.consumer, alert.rule, alert.window_start_ms, tally.id, now_ms])?;
+        if first == 1 {
+            fired.push(alert);
+        }
+    }
+    Ok(())
+}
+
+fn write_usage(transaction: &Transaction<'_>, changes: Vec<(UsageKey<'_>, Sums)>) -> rusqlite::Result<()> {
+    let mut upsert = transaction.prepare_cached(
+        "INSERT INTO usage_windows AS held (window_kind, window_start_ms, consumer, team, project, tier, provider,
+           model, action, shard, requests, refused, errors, estimated, input, cache_read, cache_write, output,
+           reasoning, cost_nusd, credits)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)
+         ON CONFLICT (window_kind, window_start_ms, consumer, team, project, tier, provider, model, action, shard)
+         DO UPDATE SET requests = held.requests + excluded.requests, refused = held.refused + excluded.refused,
+           errors = held.errors + excluded.errors, estimated = held.estimated + excluded.estimated,
+           input = held.input + excluded.input, cache_read = held.cache_read + excluded.cache_read,
+           cache_write = held.cache_write + excluded.cache_write, output = held.output + excluded.output,
+           reasoning = held.reasoning + excluded.reasoning, cost_nusd = held.cost_nusd + excluded.cost_nusd,
+           credits = held.credits + excluded.credits",
+    )?;
+    for (key, sums) in changes {
+        upsert.execute(params![
+            key.kind.as_str(),
+            key.start_ms,
+            key.consumer,
+            key.team,
+            key.project,
+            key.tier,
+            key.provider,
+            key.model,
+            key.action,
+            sums.requests,
+            sums.refused,
+            sums.errors,
+            sums.estimated,
+            sums.input.0,
+            sums.cache_read.0,
+            sums.cache_write.0,
+            sums.output.0,
+            sums.reasoning.0,
+            sums.cost_nusd.0,
+            sums.credits.0,
+        ])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,131 @@
+//! A configuration is understood in full or refused, by Envoy and by `tollgate check` in the same words.
+
+use serde_json::{Map, Value, json};
+use tollgate_e2e::envoy::{Envoy, EnvoyConfig};
+use tollgate_e2e::http_client::{Call, count};
+use tollgate_e2e::model_server::ModelServer;
+use tollgate_e2e::scene::{FREE_KEY, OPENAI_MODEL, Scene, chat_from, policy, quota};
+use tollgate_e2e::{ledger, paths, wait};
+
+/// What `tollgate check` says to this Envoy configuration.
+fn check(config: &EnvoyConfig) -> Result<(), String> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("envoy.yaml");
+    config.save(&file).unwrap();
+    ledger::check(&file).unwrap()
+}
+
+async fn config() -> (ModelServer, EnvoyConfig) {
+    let models = ModelServer::start().await.unwrap();
+    let config = EnvoyConfig::standalone(models.address()).unwrap();
+    (models, config)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_examples_are_valid_for_both() {
+    let (_models, config) = config().await;
+    Envoy::validate(&config).await.unwrap();
+    check(&config).unwrap();
+    for file in ["config/tollgate.yaml", "envoy/envoy.yaml"] {
+        ledger::check(&paths::root().join(file)).unwrap().unwrap_or_else(|error| panic!("{file}: {error}"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mistake_is_refused_by_both_with_the_fields_path() {
+    type Edit = fn(&mut Map<String, Value>);
+    let mistakes: [(&str, Edit); 9] = [
+        ("surprise", |policy| policy["tiers"]["free"]["surprise"] = 1.into()),
+        ("tiers.free.limits[0]", |policy| policy["tiers"]["free"]["limits"][0]["surprise"] = 1.into()),
+        ("tiers.free.limits[0]", |policy| {
+            policy["tiers"]["free"]["limits"][0]["rate"]["per"] = "fortnight".into()
+        }),
+        ("tiers.free.limits[2]", |policy| {
+            policy["tiers"]["free"]["limits"][2]["quota"]["amount"] = (-1).into()
+        }),
+        ("tiers.free.limits[3]", |policy| {
+            policy["tiers"]["free"]["limits"][3]["quota"]["zone"] = "Mars/Olympus".into()
+        }),
+        ("tiers.free.limits[6]", |policy| {
+            policy["tiers"]["free"]["limits"][6]["concurrency"] = "many".into()
+        }),
+        ("identity.default_tier", |policy| policy["identity"]["default_tier"] = "gold".into()),
+        ("identity.keys[0].sha256", |policy| policy["identity"]["keys"][0]["sha256"] = "abc".into()),
+        ("prices.unknown", |policy| policy["prices"]["unknown"] = "guess".into()),
+    ];
+    let (_models, config) = config().await;
+    for (path, edit) in mistakes {
+        let mut wrong = config.clone();
+        wrong.policy(edit);
+        let by_check = check(&wrong).expect_err(path);
+        let by_envoy = Envoy::validate(&wrong).await.expect_err(path);
+        assert!(by_envoy.contains(path), "Envoy does not name {path}:\n{by_envoy}");
+        // The sentence begins with the field's path and goes to the end of its line.
+        let sentence = by_envoy
+            .lines()
+            .find_map(|line| line.find(path).map(|at| line[at..].trim().to_owned()))
+            .unwrap_or_default();
+        assert!(by_check.contains(&sentence), "Envoy: {sentence}\ntollgate check: {by_check}");
+        let mut as_string = wrong;
+        as_string.policy_as_string();
+        let by_envoy = Envoy::validate(&as_string).await.expect_err(path);
+        assert!(by_envoy.contains(path), "as a string, Envoy does not name {path}:\n{by_envoy}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_json_string_is_as_good_as_yaml() {
+    let scene = Scene::start(2, |config| {
+        config.policy_as_string();
+    })
+    .await;
+    let calls = vec![Call::openai(OPENAI_MODEL, 1).key(FREE_KEY); 2];
+    for call in &calls {
+        assert_eq!(scene.envoy.send(call).await.status, 200);
+    }
+    assert_eq!(scene.envoy.wait_for_journal(2).await[0].consumer, "frida");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_while_envoy_runs_keeps_the_balances() {
+    let models = ModelServer::start().await.unwrap();
+    let mut config = EnvoyConfig::standalone(models.address()).unwrap();
+    config.with_listener_from_file();
+    config.set_policy(policy(json!([quota("requests", "requests", 5, "day")])));
+    let envoy = Envoy::start(&config, 2).await.unwrap();
+    for _ in 0..3 {
+        assert_eq!(envoy.send(&chat_from("alice")).await.status, 200);
+    }
+
+    let mut refused = config.clone();
+    refused.policy(|policy| policy["tiers"]["test"]["limits"][0]["surprise"] = 1.into());
+    let reason = envoy.update_listener(&refused).await.unwrap_err();
+    assert!(reason.contains("tiers.test.limits[0]"), "{reason}");
+    assert_eq!(envoy.send(&chat_from("alice")).await.status, 200, "the old policy goes on: 4 of 5");
+
+    let mut raised = config.clone();
+    let limits = json!([quota("requests", "requests", 7, "day"), quota("marker", "requests", 100, "month")]);
+    raised.set_policy(policy(limits));
+    envoy.update_listener(&raised).await.unwrap();
+    // Requests of somebody else tell when the new policy is in force on the worker that takes them.
+    wait::until(
+        "the new policy",
+        || envoy.logs(),
+        async || {
+            let answers = envoy.send_all(vec![chat_from("bystander"); 4]).await;
+            answers
+                .iter()
+                .all(|answer| {
+                    answer.header("ratelimit-policy").is_some_and(|policy| policy.contains("marker"))
+                })
+                .then_some(())
+        },
+    )
+    .await;
+    let mut answers = Vec::new();
+    for _ in 0..5 {
+        answers.push(envoy.send(&chat_from("alice")).await);
+    }
+    assert_eq!(count(&answers, 200), 3, "4 of 7 were used");
+    envoy.assert_no_trap();
+}

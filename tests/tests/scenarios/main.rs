@@ -1,0 +1,12 @@
+//! What Tollgate promises, in a real Envoy.
+
+mod bodies;
+mod clients;
+mod concurrency;
+mod configuration;
+mod identity;
+mod ledger;
+mod limits;
+mod money;
+mod streams;
+mod telling;

@@ -1,0 +1,127 @@
+//! What Tollgate tells: headers, refusals in each API's shape, warnings, and Envoy's metrics.
+
+use serde_json::json;
+use tollgate_e2e::http_client::Call;
+use tollgate_e2e::scene::{CLAUDE_MODEL, FREE_KEY, OPENAI_MODEL, Scene, bucket, chat_from, policy, quota};
+use tollgate_e2e::wait;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_tells_what_is_left() {
+    let limits = json!([bucket("rate", "requests", 10), quota("daily", "requests", 50, "day")]);
+    let scene = Scene::standalone(policy(limits), 1).await;
+    let answer = scene.envoy.send(&chat_from("alice")).await;
+    let policies = answer.header("ratelimit-policy").unwrap();
+    assert!(policies.contains(r#""rate";q=10"#) && policies.contains(r#""daily";q=50"#), "{policies}");
+    let left = answer.header("ratelimit").unwrap();
+    assert!(left.contains(r#";r="#), "{left}");
+    // The provider's own limits are of the key that all users share: they are Tollgate's business, not a user's.
+    assert_eq!(answer.header("x-ratelimit-limit-requests").as_deref(), Some("10"));
+    assert_eq!(answer.header("x-ratelimit-remaining-requests").as_deref(), Some("9"));
+    let claude = Call::anthropic(CLAUDE_MODEL, 1, 10).header("x-consumer", "bob");
+    let answer = scene.envoy.send(&claude).await;
+    assert_eq!(answer.header("anthropic-ratelimit-requests-limit").as_deref(), Some("10"));
+    assert_eq!(answer.header("anthropic-ratelimit-requests-remaining").as_deref(), Some("9"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_can_be_turned_off() {
+    let mut policy = policy(json!([bucket("rate", "requests", 10)]));
+    policy["headers"] = json!({"ratelimit": false, "dialect": false});
+    let scene = Scene::standalone(policy, 1).await;
+    let answer = scene.envoy.send(&chat_from("alice")).await;
+    assert_eq!(
+        (answer.status, answer.header("ratelimit"), answer.header("ratelimit-policy")),
+        (200, None, None)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_has_the_shape_of_the_callers_api() {
+    let scene = Scene::standalone(policy(json!([quota("daily", "requests", 1, "day")])), 1).await;
+    let claude = Call::anthropic(CLAUDE_MODEL, 1, 10).header("x-consumer", "alice");
+    assert_eq!(scene.envoy.send(&chat_from("alice")).await.status, 200);
+    let openai = scene.envoy.send(&chat_from("alice")).await;
+    assert_eq!((openai.status, openai.limit().as_deref()), (429, Some("daily")));
+    let error = openai.json()["error"].clone();
+    assert!(error["message"].as_str().is_some_and(|message| message.contains("Quota exceeded")), "{error}");
+    assert!(error["type"].is_string() && error["code"].is_string(), "{error}");
+    assert!(error.as_object().is_some_and(|error| error.contains_key("param")), "{error}");
+    let anthropic = scene.envoy.send(&claude).await;
+    assert_eq!((anthropic.status, anthropic.limit().as_deref()), (429, Some("daily")));
+    let body = anthropic.json();
+    assert_eq!(
+        (&body["type"], &body["error"]["type"]),
+        (&json!("error"), &json!("rate_limit_error")),
+        "{body}"
+    );
+    assert!(body["error"]["message"].is_string(), "{body}");
+    for answer in [&openai, &anthropic] {
+        assert_eq!(answer.header("content-type").as_deref(), Some("application/json"));
+        assert_eq!(answer.header("x-should-retry").as_deref(), Some("false"));
+        assert!(answer.header("ratelimit").is_some());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_free_user_is_told_of_the_next_tier_in_the_configured_words() {
+    let scene = Scene::example(1, |policy| {
+        policy["messages"]["quota_exceeded"] = "Genug für heute.".into();
+        policy["tiers"]["free"]["limits"] = json!([quota("daily", "requests", 1, "day")]);
+    })
+    .await;
+    let call = Call::openai(OPENAI_MODEL, 1).key(FREE_KEY);
+    assert_eq!(scene.envoy.send(&call).await.status, 200);
+    let message = scene.envoy.send(&call).await.json()["error"]["message"].to_string();
+    assert!(message.contains("Genug für heute."), "{message}");
+    assert!(message.contains("The pro tier has 20 requests a minute and $5 a day."), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_threshold_is_warned_of_once() {
+    let scene = Scene::standalone(policy(json!([quota("daily", "requests", 10, "day")])), 2).await;
+    let mut warned = Vec::new();
+    for at in 1..=10_usize {
+        let answer = scene.envoy.send(&chat_from("alice")).await;
+        assert_eq!(answer.status, 200);
+        if let Some(warning) = answer.header("x-tollgate-warning") {
+            assert!(warning.contains("daily"), "{warning}");
+            warned.push(at);
+        }
+        scene.envoy.wait_for_journal_of("alice", at).await;
+    }
+    assert!(!warned.is_empty() && warned.iter().all(|at| *at >= 8), "warned at {warned:?} of 10");
+    let tallies = scene.envoy.wait_for_journal_of("alice", 10).await;
+    let mut told: Vec<u8> =
+        tallies.iter().flat_map(|tally| &tally.warnings).map(|warning| warning.percent).collect();
+    told.sort_unstable();
+    assert_eq!(told, [80, 90, 95]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn envoy_counts_with_labels() {
+    let scene = Scene::example(2, |_| {}).await;
+    let call = Call::openai(OPENAI_MODEL, 5).key(FREE_KEY);
+    for _ in 0..5 {
+        scene.envoy.send(&call).await;
+    }
+    let metrics = wait::until(
+        "the metrics",
+        || scene.envoy.logs(),
+        async || {
+            let metrics = scene.envoy.prometheus().await;
+            let refused = [("tier", "free"), ("limit", "requests-per-minute")];
+            let seen = metrics
+                .names("tollgate_")
+                .iter()
+                .any(|name| metrics.sum(name, &refused).is_some_and(|sum| sum >= 1.0));
+            seen.then_some(metrics)
+        },
+    )
+    .await;
+    let names = metrics.names("tollgate_");
+    let free = |name: &String| metrics.sum(name, &[("tier", "free")]).is_some();
+    assert!(names.iter().any(free), "{names:?}");
+    assert!(names.iter().all(|name| !name.contains("frida") && !name.contains('=')), "{names:?}");
+    let again = scene.envoy.prometheus().await;
+    assert_eq!(again.names("tollgate_"), names);
+}
