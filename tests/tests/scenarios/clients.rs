@@ -48,7 +48,8 @@ async fn a_client_waits_exactly_as_long_as_told_and_gets_through() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_several_at_once_all_get_through_in_the_end() {
-    let limit = json!({"name": "rate", "meter": "requests", "rate": {"amount": 60, "per": "minute", "burst": 1}});
+    let limit =
+        json!({"name": "rate", "meter": "requests", "rate": {"amount": 60, "per": "minute", "burst": 1}});
     let scene = scene(limit).await;
     for (api, model) in APIS {
         let two = vec![order(&scene, api, model), order(&scene, api, model)];

@@ -6,7 +6,12 @@ use tollgate_e2e::scene::{OPENAI_MODEL, Scene, bucket, chat_from, policy, quota}
 
 /// A chat that may cost `cap` output tokens and does.
 fn chat_of(consumer: &str, cap: u64) -> Call {
-    chat_from(consumer).header("x-mock-output-tokens", cap).edit(|body| {
+    chat_using(consumer, cap, cap)
+}
+
+/// A chat that may cost `cap` output tokens and costs `used`.
+fn chat_using(consumer: &str, cap: u64, used: u64) -> Call {
+    chat_from(consumer).header("x-mock-output-tokens", used).edit(|body| {
         body["max_completion_tokens"] = cap.into();
     })
 }
@@ -86,8 +91,7 @@ async fn assert_bounds_output(scene: &Scene, name: &str, limit: u64) {
     let left = limit - used;
     for (consumer, cap, status) in [("a", left - 1, 200), ("b", left, 200), ("c", left + 1, 429)] {
         // What was held beyond the actual use comes back when the answer ends.
-        let first = chat_of(consumer, limit).header("x-mock-output-tokens", used);
-        assert_eq!(scene.envoy.send(&first).await.status, 200);
+        assert_eq!(scene.envoy.send(&chat_using(consumer, limit, used)).await.status, 200);
         scene.envoy.wait_for_journal_of(consumer, 1).await;
         let answer = scene.envoy.send(&chat_of(consumer, cap)).await;
         assert_eq!(answer.status, status, "{cap} of {left} left: {}", answer.text());

@@ -4,11 +4,11 @@ use serde_json::json;
 use tollgate_e2e::http_client::Call;
 use tollgate_e2e::model_server::ModelUsage;
 use tollgate_e2e::prices::Prices;
-use tollgate_e2e::scene::{CLAUDE_MODEL, OPENAI_MODEL, Scene, policy};
+use tollgate_e2e::scene::{CLAUDE_MODEL, OPENAI_MODEL, Scene, generous, policy};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_class_of_tokens_is_charged_at_its_own_price() {
-    let scene = Scene::standalone(policy(json!([])), 2).await;
+    let scene = Scene::standalone(policy(generous()), 2).await;
     let prices = Prices::read().unwrap();
     let calls = [
         (OPENAI_MODEL, Call::openai(OPENAI_MODEL, 1234)),
@@ -37,7 +37,7 @@ async fn every_class_of_tokens_is_charged_at_its_own_price() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fraction_of_a_nano_dollar_is_rounded_up_once() {
-    let mut policy = policy(json!([]));
+    let mut policy = policy(generous());
     // 0.25 nano-dollars for a token of input, 0.5 for one of output.
     let price = json!({"input": "0.00025", "output": "0.0005"});
     policy["prices"] = json!({"overrides": {"tiny": price}});
@@ -59,7 +59,7 @@ async fn a_model_without_a_price_is_never_silently_free() {
     let usage = ModelUsage { input: 100, output: 100, ..ModelUsage::default() };
     let cheap = prices.cost(OPENAI_MODEL, usage).unwrap();
     for (unknown, status) in [("ceiling", 200), ("refuse", 400), ("allow", 200)] {
-        let mut policy = policy(json!([]));
+        let mut policy = policy(generous());
         policy["prices"] = json!({"unknown": unknown});
         let scene = Scene::standalone(policy, 1).await;
         let answer = scene.envoy.send(&call(unknown)).await;

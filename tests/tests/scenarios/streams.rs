@@ -3,7 +3,7 @@
 use tollgate_e2e::clients::{self, Api, Order};
 use tollgate_e2e::http_client::Call;
 use tollgate_e2e::model_server::ModelUsage;
-use tollgate_e2e::scene::{CLAUDE_MODEL, ENTERPRISE_KEY, OPENAI_MODEL, Scene, chat_from, policy};
+use tollgate_e2e::scene::{CLAUDE_MODEL, ENTERPRISE_KEY, OPENAI_MODEL, Scene, chat_from, generous, policy};
 use tollgate_e2e::wait;
 use tollgate_wire::{Outcome, Tally};
 
@@ -17,13 +17,13 @@ fn usage_of(tally: &Tally) -> ModelUsage {
     }
 }
 
-fn no_limits() -> serde_json::Value {
-    policy(serde_json::json!([]))
+fn open_policy() -> serde_json::Value {
+    policy(generous())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_cut_anywhere_has_the_right_tally() {
-    let scene = Scene::standalone(no_limits(), 2).await;
+    let scene = Scene::standalone(open_policy(), 2).await;
     let answers = [
         Call::openai(OPENAI_MODEL, 3).streamed(),
         Call::openai(OPENAI_MODEL, 3),
@@ -55,7 +55,7 @@ async fn an_answer_cut_anywhere_has_the_right_tally() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_passes_untouched_and_as_it_comes() {
-    let scene = Scene::standalone(no_limits(), 1).await;
+    let scene = Scene::standalone(open_policy(), 1).await;
     for call in [Call::openai(OPENAI_MODEL, 3), Call::anthropic(CLAUDE_MODEL, 3, 1000)] {
         let call = call.streamed().header("x-consumer", "alice");
         let direct = call.send(scene.models.address()).await.unwrap();
@@ -91,7 +91,7 @@ async fn a_reader_that_goes_away_pays_for_what_was_said() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_is_given_up_before_the_answer_is_charged_for_its_input() {
-    let scene = Scene::standalone(no_limits(), 2).await;
+    let scene = Scene::standalone(open_policy(), 2).await;
     let call =
         Call::openai(OPENAI_MODEL, 500).header("x-consumer", "alice").header("x-mock-delay-ms", 600_000);
     let to = scene.envoy.address();
@@ -105,7 +105,7 @@ async fn a_request_that_is_given_up_before_the_answer_is_charged_for_its_input()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_without_usage_is_charged_by_an_estimate() {
-    let scene = Scene::standalone(no_limits(), 2).await;
+    let scene = Scene::standalone(open_policy(), 2).await;
     let answers = [
         ("json", Call::openai(OPENAI_MODEL, 200).header("x-mock-omit-usage", 1)),
         ("sse", Call::openai(OPENAI_MODEL, 200).streamed().header("x-mock-omit-usage", 1)),
@@ -130,7 +130,7 @@ async fn an_answer_without_usage_is_charged_by_an_estimate() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upstream_error_costs_nothing() {
-    let scene = Scene::standalone(no_limits(), 2).await;
+    let scene = Scene::standalone(open_policy(), 2).await;
     for (name, status) in [("gone", 500), ("busy", 529), ("limited", 429)] {
         let call = chat_from(name).header("x-mock-status", status);
         let answer = scene.envoy.send(&call).await;

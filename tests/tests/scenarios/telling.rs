@@ -99,29 +99,35 @@ async fn a_threshold_is_warned_of_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn envoy_counts_with_labels() {
-    let scene = Scene::example(2, |_| {}).await;
-    let call = Call::openai(OPENAI_MODEL, 5).key(FREE_KEY);
+    let scene = Scene::example(2, |policy| {
+        policy["tiers"]["free"]["limits"] =
+            json!([bucket("rate", "requests", 3), quota("cost", "cost", 9, "day")]);
+    })
+    .await;
+    let call = Call::openai(OPENAI_MODEL, 5).key(FREE_KEY).header("x-mock-output-tokens", 7);
     for _ in 0..5 {
         scene.envoy.send(&call).await;
     }
-    let metrics = wait::until(
-        "the metrics",
-        || scene.envoy.logs(),
-        async || {
-            let metrics = scene.envoy.prometheus().await;
-            let refused = [("tier", "free"), ("limit", "requests-per-minute")];
-            let seen = metrics
-                .names("tollgate_")
-                .iter()
-                .any(|name| metrics.sum(name, &refused).is_some_and(|sum| sum >= 1.0));
-            seen.then_some(metrics)
-        },
-    )
-    .await;
-    let names = metrics.names("tollgate_");
-    let free = |name: &String| metrics.sum(name, &[("tier", "free")]).is_some();
-    assert!(names.iter().any(free), "{names:?}");
-    assert!(names.iter().all(|name| !name.contains("frida") && !name.contains('=')), "{names:?}");
-    let again = scene.envoy.prometheus().await;
-    assert_eq!(again.names("tollgate_"), names);
+    let cost: u64 = scene.envoy.wait_for_journal(5).await.iter().map(|tally| tally.cost_nusd.0).sum();
+    let free = ("tier", "free");
+    let expected = [
+        ("tollgate_requests", vec![free, ("outcome", "admitted")], 3.0),
+        ("tollgate_requests", vec![free, ("outcome", "rejected")], 2.0),
+        ("tollgate_violations", vec![("limit", "rate"), ("kind", "rate")], 2.0),
+        ("tollgate_tokens", vec![free, ("kind", "input")], 15.0),
+        ("tollgate_tokens", vec![free, ("kind", "output")], 21.0),
+        ("tollgate_cost_nano_usd", vec![free], cost as f64),
+    ];
+    for (name, labels, value) in expected {
+        // Metrics are handed to Envoy on a tick.
+        let what = format!("{name}{labels:?} to be {value}");
+        wait::until(
+            &what,
+            || scene.envoy.logs(),
+            async || (scene.envoy.prometheus().await.sum(name, &labels) == Some(value)).then_some(()),
+        )
+        .await;
+    }
+    let names = scene.envoy.prometheus().await.names("tollgate_");
+    assert!(names.iter().all(|name| !name.contains('=')), "a label is left in a name: {names:?}");
 }

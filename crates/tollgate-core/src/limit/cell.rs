@@ -115,6 +115,10 @@ pub struct Usage {
     pub holds: Holds,
 }
 
+/// A quota is remembered this long after its window: a clock that steps back by less, over the end of the window, does
+/// not find it forgotten and its limit whole again.
+pub const CLOCK_STEP_S_MAX: u32 = 7200;
+
 /// The state of one cell, by kind of limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
@@ -145,8 +149,8 @@ impl Cell {
         match &self.state {
             State::Bucket(bucket) => bucket.at_rest(mono_ns),
             State::Quota(usage) => {
-                usage.holds.is_empty()
-                    && (usage.window.end_s <= wall_s || (usage.used == 0 && usage.warned == 0))
+                let over = usage.window.end_s.saturating_add(CLOCK_STEP_S_MAX) <= wall_s;
+                usage.holds.is_empty() && (over || (usage.used == 0 && usage.warned == 0))
             }
             State::InFlight(holds) => holds.is_empty(),
         }

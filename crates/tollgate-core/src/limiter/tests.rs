@@ -324,7 +324,7 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
 
     /// N workers on one store, swaps lost at random, crashes, clocks that step: no quota is ever exceeded by what was
     /// settled and held in the window it was admitted in, no concurrency limit by requests of live workers, and once

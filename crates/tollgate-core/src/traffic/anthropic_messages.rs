@@ -6,8 +6,7 @@
 
 use super::dialect::{Dialect, Spec};
 use super::fields::{Counter, RequestField as Ask, ResponseField as Got};
-use super::json::Rule;
-use super::json::Step::{Item, Key};
+use super::json::Place;
 
 pub(super) static SPEC: Spec = Spec {
     dialect: Dialect::AnthropicMessages,
@@ -17,94 +16,104 @@ pub(super) static SPEC: Spec = Spec {
     response: &RESPONSE,
 };
 
-static REQUEST: [Rule<Ask>; 22] = [
-    Rule::at(&[Key("model")], Ask::Model),
-    Rule::at(&[Key("max_tokens")], Ask::OutputCap(0)),
-    Rule::at(&[Key("stream")], Ask::Stream),
-    Rule::at(&[Key("messages"), Item], Ask::Message),
-    Rule::at(&[Key("messages"), Item, Key("role")], Ask::Form),
-    Rule::at(&[Key("messages"), Item, Key("content"), Item, Key("type")], Ask::Form),
-    Rule::within(&[Key("messages"), Item, Key("content"), Item, Key("cache_control")], Ask::Form),
-    Rule::at(&[Key("messages"), Item, Key("content"), Item, Key("id")], Ask::Form),
-    Rule::at(&[Key("messages"), Item, Key("content"), Item, Key("tool_use_id")], Ask::Form),
-    // What the server added to earlier thinking, encrypted: it is not read as text.
-    Rule::at(&[Key("messages"), Item, Key("content"), Item, Key("signature")], Ask::Form),
-    Rule::at(&[Key("messages"), Item, Key("content"), Item, Key("data")], Ask::Form),
-    Rule::at(&[Key("messages"), Item, Key("content"), Item, Key("source"), Key("data")], Ask::Media),
-    Rule::at(&[Key("messages"), Item, Key("content"), Item, Key("source"), Key("url")], Ask::Media),
-    Rule::at(&[Key("messages"), Item, Key("content"), Item, Key("source"), Key("file_id")], Ask::Media),
-    // Images that a tool returned.
-    Rule::at(
-        &[Key("messages"), Item, Key("content"), Item, Key("content"), Item, Key("source"), Key("data")],
-        Ask::Media,
-    ),
-    Rule::at(
-        &[Key("messages"), Item, Key("content"), Item, Key("content"), Item, Key("source"), Key("url")],
-        Ask::Media,
-    ),
-    Rule::within_and_keys(&[Key("messages"), Item, Key("content"), Item, Key("input")], Ask::Structure),
-    Rule::within(&[Key("messages")], Ask::Text),
-    Rule::within(&[Key("system"), Item, Key("cache_control")], Ask::Form),
-    Rule::at(&[Key("system"), Item, Key("type")], Ask::Form),
-    Rule::within(&[Key("system")], Ask::Text),
-    Rule::within_and_keys(&[Key("tools")], Ask::Structure),
-];
+static REQUEST: Place<Ask> = Place::object(&[
+    ("model", Place::value(Ask::Model)),
+    ("messages", Place::array(&MESSAGE).rest(Ask::Text)),
+    ("max_tokens", Place::value(Ask::OutputCap(0))),
+    ("stream", Place::value(Ask::Stream)),
+    ("system", Place::array(&PART).rest(Ask::Text)),
+    ("tools", Place::all_and_keys(Ask::Structure)),
+    ("output_config", Place::all_and_keys(Ask::Structure)),
+]);
 
-static RESPONSE: [Rule<Got>; 28] = [
-    Rule::at(&[Key("type")], Got::Type),
-    Rule::at(&[Key("error")], Got::Error),
-    Rule::at(&[Key("model")], Got::Model),
-    Rule::at(&[Key("message"), Key("model")], Got::Model),
-    // Events of a stream.
-    Rule::at(&[Key("delta"), Key("text")], Got::Text),
-    Rule::at(&[Key("delta"), Key("thinking")], Got::Text),
-    Rule::at(&[Key("delta"), Key("partial_json")], Got::Text),
-    Rule::at(&[Key("content_block"), Key("text")], Got::Text),
-    Rule::at(&[Key("content_block"), Key("thinking")], Got::Text),
-    Rule::at(&[Key("content_block"), Key("name")], Got::Text),
-    // A whole answer.
-    Rule::at(&[Key("content"), Item, Key("text")], Got::Text),
-    Rule::at(&[Key("content"), Item, Key("thinking")], Got::Text),
-    Rule::at(&[Key("content"), Item, Key("name")], Got::Text),
-    Rule::within_and_keys(&[Key("content"), Item, Key("input")], Got::Structure),
-    // Usage of a whole answer and of message_delta.
-    Rule::at(&[Key("usage"), Key("input_tokens")], Got::Count(Counter::Input)),
-    Rule::at(&[Key("usage"), Key("cache_read_input_tokens")], Got::Count(Counter::CacheRead)),
-    Rule::at(&[Key("usage"), Key("cache_creation_input_tokens")], Got::Count(Counter::CacheWrite)),
-    Rule::at(
-        &[Key("usage"), Key("cache_creation"), Key("ephemeral_5m_input_tokens")],
-        Got::Count(Counter::CacheWriteShort),
+static MESSAGE: Place<Ask> =
+    Place::object(&[("role", Place::value(Ask::Form)), ("content", Place::array(&PART))])
+        .filling(Ask::Message);
+
+static PART: Place<Ask> = Place::object(&[
+    ("type", Place::value(Ask::Form)),
+    ("cache_control", Place::all(Ask::Form)),
+    ("id", Place::value(Ask::Form)),
+    ("tool_use_id", Place::value(Ask::Form)),
+    // What the server added to earlier thinking, encrypted: it is not read as text.
+    ("signature", Place::value(Ask::Form)),
+    ("data", Place::value(Ask::Form)),
+    ("source", SOURCE),
+    ("input", Place::all_and_keys(Ask::Structure)),
+    // What a tool returned.
+    ("content", Place::array(&RESULT_PART)),
+]);
+
+static RESULT_PART: Place<Ask> = Place::object(&[("type", Place::value(Ask::Form)), ("source", SOURCE)]);
+
+const SOURCE: Place<Ask> = Place::object(&[
+    ("type", Place::value(Ask::Form)),
+    ("media_type", Place::value(Ask::Form)),
+    ("data", Place::value(Ask::Media)),
+    ("url", Place::value(Ask::Media)),
+    ("file_id", Place::value(Ask::Media)),
+]);
+
+/// A whole answer, or an event of a stream.
+static RESPONSE: Place<Got> = Place::object(&[
+    ("type", Place::value(Got::Type)),
+    ("error", Place::value(Got::Error)),
+    ("model", Place::value(Got::Model)),
+    ("content", Place::array(&BLOCK)),
+    ("content_block", BLOCK_START),
+    ("delta", DELTA),
+    ("usage", USAGE),
+    ("message", Place::object(&[("model", Place::value(Got::Model)), ("usage", USAGE_AT_START)])),
+]);
+
+static BLOCK: Place<Got> = Place::object(&[
+    ("text", TEXT),
+    ("thinking", TEXT),
+    ("name", TEXT),
+    ("input", Place::all_and_keys(Got::Structure)),
+]);
+
+/// The input of a tool follows in deltas.
+const BLOCK_START: Place<Got> = Place::object(&[("text", TEXT), ("thinking", TEXT), ("name", TEXT)]);
+
+const DELTA: Place<Got> = Place::object(&[("text", TEXT), ("thinking", TEXT), ("partial_json", TEXT)]);
+
+const TEXT: Place<Got> = Place::value(Got::Text);
+
+const USAGE: Place<Got> = Place::object(&[
+    ("input_tokens", count(Counter::Input)),
+    ("cache_read_input_tokens", count(Counter::CacheRead)),
+    ("cache_creation_input_tokens", count(Counter::CacheWrite)),
+    ("cache_creation", CACHE_CREATION),
+    ("output_tokens", count(Counter::Output)),
+    ("output_tokens_details", Place::object(&[("thinking_tokens", count(Counter::Reasoning))])),
+]);
+
+pub(super) const CACHE_CREATION: Place<Got> = Place::object(&[
+    ("ephemeral_5m_input_tokens", count(Counter::CacheWriteShort)),
+    ("ephemeral_1h_input_tokens", count(Counter::CacheWriteLong)),
+]);
+
+/// In `message_start`, before there is output.
+const USAGE_AT_START: Place<Got> = Place::object(&[
+    ("input_tokens", count_at_start(Counter::Input)),
+    ("cache_read_input_tokens", count_at_start(Counter::CacheRead)),
+    ("cache_creation_input_tokens", count_at_start(Counter::CacheWrite)),
+    (
+        "cache_creation",
+        Place::object(&[
+            ("ephemeral_5m_input_tokens", count_at_start(Counter::CacheWriteShort)),
+            ("ephemeral_1h_input_tokens", count_at_start(Counter::CacheWriteLong)),
+        ]),
     ),
-    Rule::at(
-        &[Key("usage"), Key("cache_creation"), Key("ephemeral_1h_input_tokens")],
-        Got::Count(Counter::CacheWriteLong),
-    ),
-    Rule::at(&[Key("usage"), Key("output_tokens")], Got::Count(Counter::Output)),
-    Rule::at(
-        &[Key("usage"), Key("output_tokens_details"), Key("thinking_tokens")],
-        Got::Count(Counter::Reasoning),
-    ),
-    // Usage of message_start.
-    Rule::at(&[Key("message"), Key("usage"), Key("input_tokens")], Got::CountAtStart(Counter::Input)),
-    Rule::at(
-        &[Key("message"), Key("usage"), Key("cache_read_input_tokens")],
-        Got::CountAtStart(Counter::CacheRead),
-    ),
-    Rule::at(
-        &[Key("message"), Key("usage"), Key("cache_creation_input_tokens")],
-        Got::CountAtStart(Counter::CacheWrite),
-    ),
-    Rule::at(
-        &[Key("message"), Key("usage"), Key("cache_creation"), Key("ephemeral_5m_input_tokens")],
-        Got::CountAtStart(Counter::CacheWriteShort),
-    ),
-    Rule::at(
-        &[Key("message"), Key("usage"), Key("cache_creation"), Key("ephemeral_1h_input_tokens")],
-        Got::CountAtStart(Counter::CacheWriteLong),
-    ),
-    Rule::at(&[Key("message"), Key("usage"), Key("output_tokens")], Got::CountAtStart(Counter::Output)),
-    Rule::at(
-        &[Key("message"), Key("usage"), Key("output_tokens_details"), Key("thinking_tokens")],
-        Got::CountAtStart(Counter::Reasoning),
-    ),
-];
+    ("output_tokens", count_at_start(Counter::Output)),
+    ("output_tokens_details", Place::object(&[("thinking_tokens", count_at_start(Counter::Reasoning))])),
+]);
+
+const fn count(counter: Counter) -> Place<Got> {
+    Place::value(Got::Count(counter))
+}
+
+const fn count_at_start(counter: Counter) -> Place<Got> {
+    Place::value(Got::CountAtStart(counter))
+}

@@ -1,7 +1,7 @@
 //! Which wire format a request speaks, told from its method and path.
 
 use super::fields::{RequestField, ResponseField};
-use super::json::Rules;
+use super::json::Place;
 use super::{anthropic_messages, generic, openai_chat};
 
 /// A wire format of model endpoints.
@@ -22,8 +22,8 @@ pub(super) struct Spec {
     pub provider: &'static str,
     /// The path's last segments.
     pub path: &'static str,
-    pub request: &'static Rules<RequestField>,
-    pub response: &'static Rules<ResponseField>,
+    pub request: &'static Place<RequestField>,
+    pub response: &'static Place<ResponseField>,
 }
 
 /// A new dialect is a file with its [`Spec`] and a line here.

@@ -4,97 +4,72 @@
 //! completions, its responses and embeddings, and Anthropic's messages; which of them a server means is told by the
 //! names of its cache counters.
 
+use super::anthropic_messages::CACHE_CREATION;
 use super::dialect::{Dialect, Spec};
 use super::fields::{Counter, RequestField as Ask, ResponseField as Got};
-use super::json::Rule;
-use super::json::Step::{Item, Key};
+use super::json::Place;
+use super::openai_chat::{INPUT_DETAILS, STREAM_OPTIONS};
 
 pub(super) static SPEC: Spec =
     Spec { dialect: Dialect::Generic, provider: "", path: "", request: &REQUEST, response: &RESPONSE };
 
-static REQUEST: [Rule<Ask>; 15] = [
-    Rule::at(&[Key("model")], Ask::Model),
-    Rule::at(&[Key("max_completion_tokens")], Ask::OutputCap(0)),
-    Rule::at(&[Key("max_tokens")], Ask::OutputCap(1)),
-    Rule::at(&[Key("max_output_tokens")], Ask::OutputCap(2)),
+static REQUEST: Place<Ask> = Place::object(&[
+    ("model", Place::value(Ask::Model)),
+    ("max_completion_tokens", Place::value(Ask::OutputCap(0))),
+    ("max_tokens", Place::value(Ask::OutputCap(1))),
+    ("max_output_tokens", Place::value(Ask::OutputCap(2))),
     // Gemini, Bedrock, Ollama.
-    Rule::at(&[Key("generationConfig"), Key("maxOutputTokens")], Ask::OutputCap(3)),
-    Rule::at(&[Key("inferenceConfig"), Key("maxTokens")], Ask::OutputCap(4)),
-    Rule::at(&[Key("options"), Key("num_predict")], Ask::OutputCap(5)),
-    Rule::at(&[Key("n")], Ask::Choices),
-    Rule::at(&[Key("stream")], Ask::Stream),
-    Rule::at(&[Key("stream_options")], Ask::StreamOptions),
-    Rule::at(&[Key("stream_options"), Key("include_usage")], Ask::IncludeUsage),
-    Rule::at(&[Key("messages"), Item], Ask::Message),
-    Rule::at(&[Key("input"), Item], Ask::Message),
-    Rule::within_and_keys(&[Key("tools")], Ask::Structure),
-    Rule::within(&[], Ask::Unknown),
-];
+    ("generationConfig", Place::object(&[("maxOutputTokens", Place::value(Ask::OutputCap(3)))])),
+    ("inferenceConfig", Place::object(&[("maxTokens", Place::value(Ask::OutputCap(4)))])),
+    ("options", Place::object(&[("num_predict", Place::value(Ask::OutputCap(5)))])),
+    ("n", Place::value(Ask::Choices)),
+    ("stream", Place::value(Ask::Stream)),
+    ("stream_options", STREAM_OPTIONS),
+    ("messages", Place::array(&MESSAGE)),
+    ("input", Place::array(&MESSAGE)),
+    ("tools", Place::all_and_keys(Ask::Structure)),
+])
+.rest(Ask::Unknown);
 
-static RESPONSE: [Rule<Got>; 28] = [
-    Rule::at(&[Key("model")], Got::Model),
-    Rule::at(&[Key("type")], Got::Type),
-    Rule::at(&[Key("error")], Got::Error),
-    Rule::at(&[Key("usage"), Key("prompt_tokens")], Got::Count(Counter::Input)),
-    Rule::at(&[Key("usage"), Key("completion_tokens")], Got::Count(Counter::Output)),
-    Rule::at(&[Key("usage"), Key("input_tokens")], Got::Count(Counter::Input)),
-    Rule::at(&[Key("usage"), Key("output_tokens")], Got::Count(Counter::Output)),
-    Rule::at(&[Key("usage"), Key("total_tokens")], Got::Count(Counter::Total)),
-    Rule::at(
-        &[Key("usage"), Key("prompt_tokens_details"), Key("cached_tokens")],
-        Got::Count(Counter::CacheReadWithin),
-    ),
-    Rule::at(
-        &[Key("usage"), Key("prompt_tokens_details"), Key("cache_write_tokens")],
-        Got::Count(Counter::CacheWriteWithin),
-    ),
-    Rule::at(
-        &[Key("usage"), Key("completion_tokens_details"), Key("reasoning_tokens")],
-        Got::Count(Counter::Reasoning),
-    ),
-    Rule::at(
-        &[Key("usage"), Key("input_tokens_details"), Key("cached_tokens")],
-        Got::Count(Counter::CacheReadWithin),
-    ),
-    Rule::at(
-        &[Key("usage"), Key("input_tokens_details"), Key("cache_write_tokens")],
-        Got::Count(Counter::CacheWriteWithin),
-    ),
-    Rule::at(
-        &[Key("usage"), Key("output_tokens_details"), Key("reasoning_tokens")],
-        Got::Count(Counter::Reasoning),
-    ),
-    Rule::at(
-        &[Key("usage"), Key("output_tokens_details"), Key("thinking_tokens")],
-        Got::Count(Counter::Reasoning),
-    ),
-    Rule::at(&[Key("usage"), Key("prompt_cache_hit_tokens")], Got::Count(Counter::CacheReadWithin)),
-    Rule::at(&[Key("usage"), Key("cache_read_input_tokens")], Got::Count(Counter::CacheRead)),
-    Rule::at(&[Key("usage"), Key("cache_creation_input_tokens")], Got::Count(Counter::CacheWrite)),
-    Rule::at(
-        &[Key("usage"), Key("cache_creation"), Key("ephemeral_5m_input_tokens")],
-        Got::Count(Counter::CacheWriteShort),
-    ),
-    Rule::at(
-        &[Key("usage"), Key("cache_creation"), Key("ephemeral_1h_input_tokens")],
-        Got::Count(Counter::CacheWriteLong),
-    ),
+static MESSAGE: Place<Ask> = Place::value(Ask::Message);
+
+static RESPONSE: Place<Got> = Place::object(&[
+    ("model", Place::value(Got::Model)),
+    ("type", Place::value(Got::Type)),
+    ("error", Place::value(Got::Error)),
+    ("usage", USAGE),
     // The last event of OpenAI's responses repeats the whole answer.
-    Rule::at(&[Key("response"), Key("model")], Got::Model),
-    Rule::at(&[Key("response"), Key("error")], Got::Error),
-    Rule::at(&[Key("response"), Key("usage"), Key("input_tokens")], Got::Count(Counter::Input)),
-    Rule::at(&[Key("response"), Key("usage"), Key("output_tokens")], Got::Count(Counter::Output)),
-    Rule::at(&[Key("response"), Key("usage"), Key("total_tokens")], Got::Count(Counter::Total)),
-    Rule::at(
-        &[Key("response"), Key("usage"), Key("input_tokens_details"), Key("cached_tokens")],
-        Got::Count(Counter::CacheReadWithin),
+    (
+        "response",
+        Place::object(&[
+            ("model", Place::value(Got::Model)),
+            ("error", Place::value(Got::Error)),
+            ("usage", USAGE),
+        ]),
     ),
-    Rule::at(
-        &[Key("response"), Key("usage"), Key("input_tokens_details"), Key("cache_write_tokens")],
-        Got::Count(Counter::CacheWriteWithin),
-    ),
-    Rule::at(
-        &[Key("response"), Key("usage"), Key("output_tokens_details"), Key("reasoning_tokens")],
-        Got::Count(Counter::Reasoning),
-    ),
-];
+]);
+
+const USAGE: Place<Got> = Place::object(&[
+    ("prompt_tokens", count(Counter::Input)),
+    ("completion_tokens", count(Counter::Output)),
+    ("input_tokens", count(Counter::Input)),
+    ("output_tokens", count(Counter::Output)),
+    ("total_tokens", count(Counter::Total)),
+    ("prompt_tokens_details", INPUT_DETAILS),
+    ("input_tokens_details", INPUT_DETAILS),
+    ("completion_tokens_details", OUTPUT_DETAILS),
+    ("output_tokens_details", OUTPUT_DETAILS),
+    ("prompt_cache_hit_tokens", count(Counter::CacheReadWithin)),
+    ("cache_read_input_tokens", count(Counter::CacheRead)),
+    ("cache_creation_input_tokens", count(Counter::CacheWrite)),
+    ("cache_creation", CACHE_CREATION),
+]);
+
+const OUTPUT_DETAILS: Place<Got> = Place::object(&[
+    ("reasoning_tokens", count(Counter::Reasoning)),
+    ("thinking_tokens", count(Counter::Reasoning)),
+]);
+
+const fn count(counter: Counter) -> Place<Got> {
+    Place::value(Got::Count(counter))
+}

@@ -9,16 +9,16 @@
 //! strings are followed. Repeated keys are reported each time: who keeps the last keeps what most servers keep.
 
 mod number;
-mod rules;
+mod places;
 mod text;
 
 pub use number::Number;
 #[cfg(test)]
-pub use rules::is_within_bounds;
-pub use rules::{KEY_BYTES_MAX, RULES_MAX, Rule, Rules, STEPS_MAX, Step};
+pub use places::is_within_bounds;
+pub use places::{KEY_BYTES_MAX, LEVELS_MAX, Place};
 
 use super::short::Short;
-use rules::Alive;
+use places::Here;
 use text::{Units, plain_run, unescape};
 
 /// Containers that may be open in a part that is wanted; what is deeper is passed over. As deep as `serde_json` goes.
@@ -58,17 +58,16 @@ pub trait Visitor<F> {
 /// The scanner between two bytes.
 #[derive(Clone, Debug)]
 pub struct Scanner<F: 'static> {
-    rules: &'static Rules<F>,
     state: State,
     /// Containers open now, which is also the number of steps from the root to the value being read.
     depth: usize,
     /// One bit for each open container, the innermost lowest: set for an object.
     objects: u128,
-    /// The rules alive in each open container. Past the last path's end they no longer change, so the last entry
-    /// serves for all containers that are deeper.
-    alive: [Alive; STEPS_MAX + 2],
-    /// The rules alive at the value being read, and the field it fills.
-    here: Alive,
+    /// Where each open container is in the tree of wanted places, after the root. Below the tree's leaves that no longer
+    /// changes, so the last entry serves for all containers that are deeper.
+    open: [Here<F>; LEVELS_MAX + 2],
+    /// Where the value being read is, and the field it fills.
+    here: Here<F>,
     field: Option<F>,
     /// Containers open inside the one being passed over.
     passed_depth: u64,
@@ -115,14 +114,13 @@ enum Use {
 
 impl<F: Copy + 'static> Scanner<F> {
     /// A scanner before the first byte of a document.
-    pub const fn new(rules: &'static Rules<F>) -> Self {
+    pub const fn new(wanted: &'static Place<F>) -> Self {
         Self {
-            rules,
             state: State::Value,
             depth: 0,
             objects: 0,
-            alive: [Alive::at_root::<F>(&[]); STEPS_MAX + 2],
-            here: Alive::at_root(rules),
+            open: [Here::root(wanted); LEVELS_MAX + 2],
+            here: Here::root(wanted),
             field: None,
             passed_depth: 0,
             key: Short::new(),
@@ -137,7 +135,7 @@ impl<F: Copy + 'static> Scanner<F> {
     pub fn reset(&mut self) {
         self.state = State::Value;
         self.depth = 0;
-        self.here = Alive::at_root(self.rules);
+        self.here = self.open_here(0);
         self.malformed = false;
     }
 
@@ -245,17 +243,18 @@ impl<F: Copy + 'static> Scanner<F> {
         self.objects & 1 == 1
     }
 
-    /// The rules alive in the innermost open container.
-    fn alive_inside(&self) -> Alive {
-        self.alive.get(self.depth.min(STEPS_MAX + 1)).copied().unwrap_or_default()
+    /// Where the open container of this depth is; the root for depth 0.
+    fn open_here(&self, depth: usize) -> Here<F> {
+        let [root, ..] = &self.open;
+        *self.open.get(depth.min(LEVELS_MAX + 1)).unwrap_or(root)
     }
 
     /// Finds out which field the value that begins now fills. The values of an object were placed by their key.
     fn arrive(&mut self) {
         if self.depth > 0 && !self.in_object() {
-            self.here = self.alive_inside().step(self.rules, self.depth - 1, None);
+            self.here = self.open_here(self.depth).item();
         }
-        self.field = if self.here.is_none() { None } else { self.here.field(self.rules, self.depth) };
+        self.field = self.here.field();
     }
 
     fn tell(&self, event: Event<'_>, visitor: &mut impl Visitor<F>) {
@@ -269,15 +268,15 @@ impl<F: Copy + 'static> Scanner<F> {
         self.tell(if object { Event::Object } else { Event::Array }, visitor);
         let too_deep = self.depth == DEPTH_MAX;
         self.malformed |= too_deep;
-        if too_deep || self.here.is_none() {
+        if too_deep || self.here.is_leaf() {
             self.passed_depth = 0;
             self.state = State::Passing;
             return;
         }
         self.depth += 1;
         self.objects = self.objects << 1 | u128::from(object);
-        if let Some(alive) = self.alive.get_mut(self.depth) {
-            *alive = self.here;
+        if let Some(open) = self.open.get_mut(self.depth) {
+            *open = self.here;
         }
         self.state = if object { State::FirstKey } else { State::FirstItem };
     }
@@ -295,13 +294,11 @@ impl<F: Copy + 'static> Scanner<F> {
     }
 
     fn key_ended(&mut self, visitor: &mut impl Visitor<F>) {
-        let inside = self.alive_inside();
-        let level = self.depth.saturating_sub(1);
-        if let Some(field) = inside.key_field(self.rules, level) {
+        let object = self.open_here(self.depth);
+        if let Some(field) = object.key_field() {
             visitor.visit(field, Event::Key(self.key.kept()));
         }
-        // No rule has an empty key, so that a key too long for any rule can stand for itself as that.
-        self.here = inside.step(self.rules, level, Some(self.key.whole().unwrap_or_default()));
+        self.here = object.member(self.key.whole());
         self.state = State::Colon;
     }
 
@@ -439,3 +436,6 @@ impl<F: Copy + 'static> Scanner<F> {
         rest
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@
 //! understood still yields an estimate. Places in JSON are found by path, never by text, because a prompt may hold
 //! anything, also the words this module looks for.
 //!
-//! A dialect is one file of rules ([`openai_chat`], [`anthropic_messages`], [`generic`]) and one line in the table of
+//! A dialect is one file of wanted places ([`openai_chat`], [`anthropic_messages`], [`generic`]) and one line in the table of
 //! [`dialect`]; the code that reads requests and responses knows fields, not dialects.
 
 mod anthropic_messages;

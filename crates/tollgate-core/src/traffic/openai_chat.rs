@@ -7,8 +7,7 @@
 
 use super::dialect::{Dialect, Spec};
 use super::fields::{Counter, RequestField as Ask, ResponseField as Got};
-use super::json::Rule;
-use super::json::Step::{Item, Key};
+use super::json::Place;
 
 pub(super) static SPEC: Spec = Spec {
     dialect: Dialect::OpenAiChat,
@@ -18,87 +17,84 @@ pub(super) static SPEC: Spec = Spec {
     response: &RESPONSE,
 };
 
-static REQUEST: [Rule<Ask>; 22] = [
-    Rule::at(&[Key("model")], Ask::Model),
-    Rule::at(&[Key("max_completion_tokens")], Ask::OutputCap(0)),
-    Rule::at(&[Key("max_tokens")], Ask::OutputCap(1)),
-    Rule::at(&[Key("n")], Ask::Choices),
-    Rule::at(&[Key("stream")], Ask::Stream),
-    Rule::at(&[Key("stream_options")], Ask::StreamOptions),
-    Rule::at(&[Key("stream_options"), Key("include_usage")], Ask::IncludeUsage),
-    Rule::at(&[Key("messages"), Item], Ask::Message),
-    Rule::at(&[Key("messages"), Item, Key("role")], Ask::Form),
-    Rule::at(&[Key("messages"), Item, Key("content"), Item, Key("type")], Ask::Form),
-    Rule::at(&[Key("messages"), Item, Key("content"), Item, Key("image_url")], Ask::Media),
-    Rule::at(&[Key("messages"), Item, Key("content"), Item, Key("image_url"), Key("url")], Ask::Media),
-    Rule::at(&[Key("messages"), Item, Key("content"), Item, Key("image_url"), Key("detail")], Ask::Form),
-    Rule::at(&[Key("messages"), Item, Key("content"), Item, Key("input_audio"), Key("data")], Ask::Media),
-    Rule::at(&[Key("messages"), Item, Key("content"), Item, Key("file"), Key("file_data")], Ask::Media),
-    Rule::at(&[Key("messages"), Item, Key("content"), Item, Key("file"), Key("file_id")], Ask::Media),
-    Rule::within(&[Key("messages")], Ask::Text),
-    Rule::within_and_keys(&[Key("tools")], Ask::Structure),
-    Rule::within_and_keys(&[Key("functions")], Ask::Structure),
-    Rule::within_and_keys(&[Key("response_format")], Ask::Structure),
-    Rule::within(&[Key("prediction")], Ask::Text),
-    Rule::within(&[Key("prompt")], Ask::Text),
-];
+static REQUEST: Place<Ask> = Place::object(&[
+    ("model", Place::value(Ask::Model)),
+    ("messages", Place::array(&MESSAGE).rest(Ask::Text)),
+    ("max_completion_tokens", Place::value(Ask::OutputCap(0))),
+    ("max_tokens", Place::value(Ask::OutputCap(1))),
+    ("n", Place::value(Ask::Choices)),
+    ("stream", Place::value(Ask::Stream)),
+    ("stream_options", STREAM_OPTIONS),
+    ("tools", Place::all_and_keys(Ask::Structure)),
+    ("functions", Place::all_and_keys(Ask::Structure)),
+    ("response_format", Place::all_and_keys(Ask::Structure)),
+    ("prediction", Place::all(Ask::Text)),
+    ("prompt", Place::all(Ask::Text)),
+]);
 
-static RESPONSE: [Rule<Got>; 31] = [
-    Rule::at(&[Key("model")], Got::Model),
-    Rule::at(&[Key("error")], Got::Error),
-    // A chunk of a stream.
-    Rule::at(&[Key("choices"), Item, Key("delta"), Key("content"), Item, Key("type")], Got::Form),
-    Rule::within(&[Key("choices"), Item, Key("delta"), Key("content")], Got::Text),
-    Rule::at(&[Key("choices"), Item, Key("delta"), Key("refusal")], Got::Text),
-    Rule::at(&[Key("choices"), Item, Key("delta"), Key("reasoning_content")], Got::Text),
-    Rule::at(&[Key("choices"), Item, Key("delta"), Key("reasoning")], Got::Text),
-    Rule::within(&[Key("choices"), Item, Key("delta"), Key("tool_calls"), Item, Key("function")], Got::Text),
-    Rule::within(&[Key("choices"), Item, Key("delta"), Key("tool_calls"), Item, Key("custom")], Got::Text),
-    Rule::within(&[Key("choices"), Item, Key("delta"), Key("function_call")], Got::Text),
-    // A whole answer.
-    Rule::at(&[Key("choices"), Item, Key("message"), Key("content"), Item, Key("type")], Got::Form),
-    Rule::within(&[Key("choices"), Item, Key("message"), Key("content")], Got::Text),
-    Rule::at(&[Key("choices"), Item, Key("message"), Key("refusal")], Got::Text),
-    Rule::at(&[Key("choices"), Item, Key("message"), Key("reasoning_content")], Got::Text),
-    Rule::at(&[Key("choices"), Item, Key("message"), Key("reasoning")], Got::Text),
-    Rule::within(
-        &[Key("choices"), Item, Key("message"), Key("tool_calls"), Item, Key("function")],
-        Got::Text,
-    ),
-    Rule::within(&[Key("choices"), Item, Key("message"), Key("tool_calls"), Item, Key("custom")], Got::Text),
-    Rule::within(&[Key("choices"), Item, Key("message"), Key("function_call")], Got::Text),
-    Rule::at(&[Key("choices"), Item, Key("text")], Got::Text),
-    // Usage.
-    Rule::at(&[Key("usage"), Key("prompt_tokens")], Got::Count(Counter::Input)),
-    Rule::at(&[Key("usage"), Key("completion_tokens")], Got::Count(Counter::Output)),
-    Rule::at(&[Key("usage"), Key("total_tokens")], Got::Count(Counter::Total)),
-    Rule::at(
-        &[Key("usage"), Key("prompt_tokens_details"), Key("cached_tokens")],
-        Got::Count(Counter::CacheReadWithin),
-    ),
-    Rule::at(
-        &[Key("usage"), Key("prompt_tokens_details"), Key("cache_write_tokens")],
-        Got::Count(Counter::CacheWriteWithin),
-    ),
-    Rule::at(
-        &[Key("usage"), Key("completion_tokens_details"), Key("reasoning_tokens")],
-        Got::Count(Counter::Reasoning),
-    ),
+pub(super) const STREAM_OPTIONS: Place<Ask> =
+    Place::object(&[("include_usage", Place::value(Ask::IncludeUsage))]).filling(Ask::StreamOptions);
+
+static MESSAGE: Place<Ask> =
+    Place::object(&[("role", Place::value(Ask::Form)), ("content", Place::array(&PART))])
+        .filling(Ask::Message);
+
+static PART: Place<Ask> = Place::object(&[
+    ("type", Place::value(Ask::Form)),
+    ("image_url", Place::object(&[("url", MEDIUM), ("detail", Place::value(Ask::Form))]).filling(Ask::Media)),
+    ("input_audio", Place::object(&[("data", MEDIUM), ("format", Place::value(Ask::Form))])),
+    ("file", Place::object(&[("file_data", MEDIUM), ("file_id", MEDIUM)])),
+]);
+
+const MEDIUM: Place<Ask> = Place::value(Ask::Media);
+
+static RESPONSE: Place<Got> = Place::object(&[
+    ("model", Place::value(Got::Model)),
+    ("error", Place::value(Got::Error)),
+    ("choices", Place::array(&CHOICE)),
+    ("usage", USAGE),
+]);
+
+static CHOICE: Place<Got> = Place::object(&[("delta", ANSWER), ("message", ANSWER), ("text", TEXT)]);
+
+const ANSWER: Place<Got> = Place::object(&[
+    ("content", Place::array(&ANSWER_PART).rest(Got::Text)),
+    ("refusal", TEXT),
+    ("reasoning_content", TEXT),
+    ("reasoning", TEXT),
+    ("tool_calls", Place::array(&TOOL_CALL)),
+    ("function_call", Place::all(Got::Text)),
+]);
+
+const ANSWER_PART: Place<Got> = Place::object(&[("type", Place::value(Got::Form))]);
+
+const TOOL_CALL: Place<Got> =
+    Place::object(&[("function", Place::all(Got::Text)), ("custom", Place::all(Got::Text))]);
+
+const TEXT: Place<Got> = Place::value(Got::Text);
+
+/// Under the names of chat completions and, for servers that use them here, those of responses.
+const USAGE: Place<Got> = Place::object(&[
+    ("prompt_tokens", count(Counter::Input)),
+    ("completion_tokens", count(Counter::Output)),
+    ("total_tokens", count(Counter::Total)),
+    ("prompt_tokens_details", INPUT_DETAILS),
+    ("completion_tokens_details", OUTPUT_DETAILS),
     // DeepSeek's name for cached tokens.
-    Rule::at(&[Key("usage"), Key("prompt_cache_hit_tokens")], Got::Count(Counter::CacheReadWithin)),
-    // Servers that speak the newer names on the older endpoint.
-    Rule::at(&[Key("usage"), Key("input_tokens")], Got::Count(Counter::Input)),
-    Rule::at(&[Key("usage"), Key("output_tokens")], Got::Count(Counter::Output)),
-    Rule::at(
-        &[Key("usage"), Key("input_tokens_details"), Key("cached_tokens")],
-        Got::Count(Counter::CacheReadWithin),
-    ),
-    Rule::at(
-        &[Key("usage"), Key("input_tokens_details"), Key("cache_write_tokens")],
-        Got::Count(Counter::CacheWriteWithin),
-    ),
-    Rule::at(
-        &[Key("usage"), Key("output_tokens_details"), Key("reasoning_tokens")],
-        Got::Count(Counter::Reasoning),
-    ),
-];
+    ("prompt_cache_hit_tokens", count(Counter::CacheReadWithin)),
+    ("input_tokens", count(Counter::Input)),
+    ("output_tokens", count(Counter::Output)),
+    ("input_tokens_details", INPUT_DETAILS),
+    ("output_tokens_details", OUTPUT_DETAILS),
+]);
+
+pub(super) const INPUT_DETAILS: Place<Got> = Place::object(&[
+    ("cached_tokens", count(Counter::CacheReadWithin)),
+    ("cache_write_tokens", count(Counter::CacheWriteWithin)),
+]);
+
+const OUTPUT_DETAILS: Place<Got> = Place::object(&[("reasoning_tokens", count(Counter::Reasoning))]);
+
+const fn count(counter: Counter) -> Place<Got> {
+    Place::value(Got::Count(counter))
+}

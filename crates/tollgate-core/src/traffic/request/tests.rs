@@ -281,6 +281,32 @@ fn found(facts: RequestFacts) -> (Option<String>, Option<u64>, u64, bool, bool) 
     (facts.model, facts.output_cap, facts.choices, facts.stream, facts.include_usage)
 }
 
+#[test]
+fn every_sample_is_read_like_serde_json_reads_it() {
+    let samples = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/samples");
+    let mut count = 0;
+    for entry in std::fs::read_dir(samples).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let dialect = match name {
+            _ if !name.ends_with("request.json") => continue,
+            _ if name.starts_with("anthropic") => Dialect::AnthropicMessages,
+            _ if name.contains("-chat.") => Dialect::OpenAiChat,
+            _ => Dialect::Generic,
+        };
+        let body: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        for text in [body.to_string(), serde_json::to_string_pretty(&body).unwrap()] {
+            let facts = inspect_request(dialect, text.as_bytes());
+            let (model, mut cap, choices, stream, include_usage) = expected(&body);
+            cap = cap.max(body["max_output_tokens"].as_u64());
+            assert!(!facts.malformed && facts.input_estimate.0 > 1, "{name}");
+            assert_eq!(found(facts), (model, cap, choices, stream, include_usage), "{name}");
+        }
+        count += 1;
+    }
+    assert_eq!(count, 7);
+}
+
 fn any_value() -> impl Strategy<Value = Value> {
     let key = prop_oneof![
         prop::sample::select(vec![
