@@ -1,4 +1,5 @@
 //! How fast requests and answers are read, in bytes per second: `cargo bench -p tollgate-core --bench traffic`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 use std::hint::black_box;
 

@@ -1,4 +1,5 @@
 //! What a store is: this list of scenarios, written once and stamped for every engine.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 mod support;
 

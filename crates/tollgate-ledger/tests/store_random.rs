@@ -1,4 +1,5 @@
 //! Random histories: SQLite's books always equal the model's, whatever is resent, reordered or sent at once.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 mod support;
 

@@ -301,6 +301,9 @@ fn giving_up_has_a_name_and_takes_nothing() {
     let _ = admitted(worker.admit(&policy, &store, at(1), &alice(), &tokens(1, 1)));
 }
 
+/// A request in flight: its worker's owner, its consumer, its bound, each quota's window, what it holds.
+type Flight = (u32, u8, u64, [(Option<u8>, u32); 2], Reservation);
+
 /// One move of the simulation.
 #[derive(Clone, Debug)]
 enum Move {
@@ -348,8 +351,7 @@ proptest! {
         let mut workers: Vec<Limiter> = (1..=4).map(|n| worker(&store, n, now(0, 0))).collect();
         let mut next_owner = 5;
         let names = ["a", "b", "c"];
-        // (worker's owner, consumer, bound, each quota's window, reservation)
-        let mut flying: Vec<(u32, u8, u64, [(Option<u8>, u32); 2], Reservation)> = Vec::new();
+        let mut flying: Vec<Flight> = Vec::new();
         let mut owners: Vec<u32> = vec![1, 2, 3, 4];
         let mut spent: HashMap<(Option<u8>, u32), u64> = HashMap::new();
         for step in moves {

@@ -41,10 +41,10 @@ fn read(file: &Path) -> Result<Value, String> {
 
 /// JSON is tried first: its errors are plainer, and its numbers need no guessing.
 fn parse(text: &str) -> Result<Value, String> {
-    if text.trim_start().starts_with('{') {
-        if let Ok(value) = serde_json::from_str(text) {
-            return Ok(value);
-        }
+    if text.trim_start().starts_with('{')
+        && let Ok(value) = serde_json::from_str(text)
+    {
+        return Ok(value);
     }
     serde_saphyr::from_str(text).map_err(|why| format!("is neither YAML nor JSON: {why}"))
 }

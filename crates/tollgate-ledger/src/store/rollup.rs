@@ -140,7 +140,7 @@ impl<'a> Rollup<'a> {
             months.entry(UsageKey { kind: WindowKind::Month, start_ms, ..*day }).or_default().add(sums);
         }
         let mut all: Vec<_> = self.days.into_iter().chain(months).collect();
-        all.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        all.sort_unstable_by_key(|(key, _)| *key);
         all
     }
 }

@@ -120,7 +120,7 @@ pub fn varied_tally(number: u64) -> Tally {
         cost_nusd: NanoUsd(number * 1_000_003),
         credits: Credits(number * 17),
         price_version: 1,
-        unknown_price: number % 4 == 0,
+        unknown_price: number.is_multiple_of(4),
         ..Tally::default()
     }
 }

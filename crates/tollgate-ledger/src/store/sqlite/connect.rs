@@ -27,7 +27,7 @@ pub(super) fn for_writing(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(|why| not_opened(path, why))?;
     let settings = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
-         PRAGMA temp_store = MEMORY; PRAGMA cache_size = -65536; PRAGMA wal_autocheckpoint = 4000;";
+         PRAGMA temp_store = MEMORY; PRAGMA cache_size = -65536; PRAGMA wal_autocheckpoint = 16000;";
     prepare(&connection, settings).map_err(|why| not_opened(path, why))?;
     Ok(connection)
 }
@@ -77,9 +77,16 @@ fn version(connection: &Connection) -> rusqlite::Result<u32> {
 
 fn apply(connection: &mut Connection, version: u32, text: &str) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    transaction.execute_batch(text)?;
+    transaction.execute_batch(&with_options(text))?;
     transaction.execute("INSERT INTO schema_versions (version) VALUES (?1)", [version])?;
     transaction.commit()
+}
+
+/// Takes SQLite's own options out of their comments.
+fn with_options(text: &str) -> String {
+    let mut parts = text.split("/*sqlite:");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |done, part| done + &part.replacen("*/", "", 1))
 }
 
 fn prepare(connection: &Connection, settings: &str) -> rusqlite::Result<()> {
@@ -140,6 +147,12 @@ mod tests {
         let full: u32 = connection.query_row("PRAGMA synchronous", [], |row| row.get(0)).unwrap();
         let mode: String = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
         assert_eq!((full, mode.as_str()), (2, "wal"));
+    }
+
+    #[test]
+    fn options_are_taken_out_of_their_comments() {
+        let text = "CREATE TABLE a (b TEXT) /*sqlite: STRICT*/; /* plain */ SELECT 1 /*sqlite:, 2*/";
+        assert_eq!(with_options(text), "CREATE TABLE a (b TEXT)  STRICT; /* plain */ SELECT 1 , 2");
     }
 
     #[cfg(unix)]

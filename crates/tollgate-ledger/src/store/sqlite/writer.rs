@@ -20,7 +20,7 @@ use crate::calendar::Month;
 use crate::store::{BATCHES_WAITING_MAX, Batch, Ingested, StoreError};
 
 /// Entries after which a group is full: at a thousand the flush of the disk is a small part of the commit.
-const GROUP_ENTRIES_MAX: usize = 1000;
+const GROUP_ENTRIES_MAX: usize = 4000;
 
 /// Time after which a group is closed, so that the first in it doesn't wait for all who come after.
 const GROUP_TIME_MAX: Duration = Duration::from_millis(5);
@@ -145,9 +145,8 @@ impl Scribe {
                 }
             }
             Err(why) if batches.len() == 1 => {
-                for reply in replies.into_iter().take(1) {
+                if let Some(reply) = replies.into_iter().next() {
                     let _ = reply.send(Err(why));
-                    return;
                 }
             }
             Err(why) => {

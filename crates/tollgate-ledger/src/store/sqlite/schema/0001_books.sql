@@ -1,5 +1,7 @@
 -- The books, version 1. This text is valid, unchanged, in SQLite and PostgreSQL.
 -- *_ms: Unix milliseconds, UTC. *_nusd: 10^-9 US dollars. credits: 10^-6 of a credit. Flags are SMALLINT 0 or 1.
+-- What stands in a comment as "sqlite:" is an engine's own option, which it takes out of the comment when it applies this
+-- text: a key that is the table saves SQLite a second tree to write.
 -- Identities are TEXT: SQLite would turn digits in a column of another affinity into numbers.
 
 -- One row per worker of an Envoy process; both identities are random and never used again.
@@ -24,7 +26,7 @@ CREATE TABLE batches (
   oldest_ms      BIGINT NOT NULL,
   received_ms    BIGINT NOT NULL,
   PRIMARY KEY (worker, seq)
-);
+) /*sqlite: WITHOUT ROWID*/;
 CREATE INDEX batches_received ON batches (received_ms);
 
 -- The months of the audit trail: each is a table entries_YYYYMM made from a template. A month that retention has
@@ -63,7 +65,7 @@ CREATE TABLE usage_windows (
   CHECK (input < 4611686018427387904 AND output < 4611686018427387904
      AND cache_read < 4611686018427387904 AND cache_write < 4611686018427387904
      AND cost_nusd < 4611686018427387904 AND credits < 4611686018427387904)
-);
+) /*sqlite: WITHOUT ROWID*/;
 
 -- Each alert fires once per consumer, rule and window. `delivered_ms` is empty until somebody was told.
 CREATE TABLE alerts (
