@@ -59,7 +59,7 @@ def chat(api, order):
     messages = [{"role": "user", "content": order["prompt"]}]
     options = {"model": order["model"], "messages": messages, "extra_headers": order.get("headers", {})}
     if order.get("max_tokens") is not None:
-        options["max_tokens"] = order["max_tokens"]
+        options["max_completion_tokens" if order["api"] == "openai" else "max_tokens"] = order["max_tokens"]
     if order["api"] == "openai":
         return openai_chat(api, order, options)
     return anthropic_chat(api, order, options)

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::Deserialize;
+use serde_json::Value;
 use tollgate_wire::NanoUsd;
 
 use super::stage::Stage;
@@ -9,6 +11,9 @@ use crate::clients::{Api, Chat, Order};
 use crate::ledger::UsageSums;
 use crate::model_server::ModelUsage;
 use crate::prices::{Prices, usage_told};
+
+/// Who makes requests that Tollgate can't put down to anybody: they are in nobody's books.
+pub const NOBODY: &str = "nobody";
 
 /// What one user's clients were told.
 #[derive(Default)]
@@ -56,8 +61,10 @@ impl Bill {
     pub fn enter(&mut self, what: &str, orders: &[Order], chats: &[Chat]) {
         println!("  {what}");
         for (order, chat) in orders.iter().zip(chats) {
-            // A refused official client may have tried more than once.
-            self.requests += chat.attempts.len() as u64;
+            if self.who != NOBODY {
+                // A refused official client may have tried more than once.
+                self.requests += chat.attempts.len() as u64;
+            }
             let how = format!("{} {}", api(order), if order.stream { "stream" } else { "json" });
             match (&chat.usage, chat.status) {
                 (Some(usage), Some(200)) => {
@@ -95,7 +102,9 @@ impl Bill {
         let limit = chat.limit().map_or_else(String::new, |limit| format!(" by {limit}"));
         println!("    {how:<17} refused   {status}{limit}{}", retry(chat));
         println!("        {}: {}", chat.exception.as_deref().unwrap_or("?"), reason(order, chat));
-        self.accounts.entry(self.who).or_default().refused += chat.attempts.len() as u64;
+        if self.who != NOBODY {
+            self.accounts.entry(self.who).or_default().refused += chat.attempts.len() as u64;
+        }
     }
 
     /// How many of the chats were answered.
@@ -132,7 +141,7 @@ impl Bill {
         println!("  {:<9}{:>9}{:>9}{:>18}{:>18}", "", "admitted", "refused", "clients", "ledger");
         let mut compared = Vec::new();
         for (who, account) in &self.accounts {
-            let books = stage.ledger.usage_of(if *who == "nobody" { "" } else { who }).await;
+            let books = stage.ledger.usage_of(who).await;
             println!(
                 "  {who:<9}{:>9}{:>9}{:>18}{:>18}",
                 account.admitted,
@@ -157,7 +166,18 @@ impl Bill {
         }
         compared.into_iter().for_each(|deviation| self.deviates(deviation));
         self.compare_totals(stage).await;
+        self.compare_command(stage).await
+    }
+
+    /// The command tells what the API does.
+    async fn compare_command(&mut self, stage: &Stage) -> anyhow::Result<()> {
         println!("\n$ tollgate usage\n{}", stage.ledger.command(&["usage"])?.trim_end());
+        let by_command: Value = serde_json::from_str(&stage.ledger.command(&["usage", "--json"])?)?;
+        let by_command = UsageSums::deserialize(&by_command["totals"])?;
+        let by_api = stage.ledger.totals().await;
+        if by_command != by_api {
+            self.deviates(format!("tollgate usage says {by_command:?}, the API {by_api:?}"));
+        }
         Ok(())
     }
 

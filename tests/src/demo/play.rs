@@ -1,6 +1,6 @@
 //! The acts: what each user does, and what has to come of it.
 
-use super::bill::Bill;
+use super::bill::{Bill, NOBODY};
 use super::stage::Stage;
 use crate::clients::{self, Order};
 use crate::scene::{ENTERPRISE_KEY, FREE_KEY, PRO_KEY};
@@ -50,7 +50,7 @@ pub async fn paula(stage: &Stage, bill: &mut Bill) -> anyhow::Result<()> {
     let streamed: Vec<Order> = (0..2)
         .map(|nth| {
             let order = stage.order(nth, PRO_KEY, "Tell me a story, word by word.").streamed();
-            order.header("x-mock-output-tokens", 40).header("x-mock-cache-read", 1200)
+            stage.directed(order, &[("x-mock-output-tokens", 40), ("x-mock-cache-read", 1200)])
         })
         .collect();
     let chats = clients::chats(&streamed).await?;
@@ -95,8 +95,8 @@ pub async fn enzo(stage: &Stage, bill: &mut Bill) -> anyhow::Result<()> {
     }
     let long: Vec<Order> = (0..2)
         .map(|nth| {
-            let order = stage.order(nth, ENTERPRISE_KEY, "Think it over, then answer at length.");
-            order.header("x-mock-output-tokens", 200).header("x-mock-reasoning", 120).streamed()
+            let order = stage.order(nth, ENTERPRISE_KEY, "Think it over, then answer at length.").streamed();
+            stage.directed(order, &[("x-mock-output-tokens", 200), ("x-mock-reasoning", 120)])
         })
         .collect();
     let chats = clients::chats(&long).await?;
@@ -107,7 +107,7 @@ pub async fn enzo(stage: &Stage, bill: &mut Bill) -> anyhow::Result<()> {
 
 /// Somebody without a key of Tollgate's.
 pub async fn nobody(stage: &Stage, bill: &mut Bill) -> anyhow::Result<()> {
-    bill.act("nobody", "no key that Tollgate knows");
+    bill.act(NOBODY, "no key that Tollgate knows");
     let orders: Vec<Order> =
         (0..stage.apis.len()).map(|nth| stage.order(nth, "a-key-nobody-issued", "Hello?")).collect();
     let chats = clients::chats(&orders).await?;

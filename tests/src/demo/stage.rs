@@ -67,7 +67,15 @@ impl Stage {
 
     /// A chat that takes a while, so that others meet it under way.
     pub fn slow_order(&self, nth: usize, key: &str, prompt: &str) -> Order {
-        self.order(nth, key, prompt).header("x-mock-delay-ms", 1500)
+        self.directed(self.order(nth, key, prompt), &[("x-mock-delay-ms", 1500)])
+    }
+
+    /// Tells the mock how to answer; a real model is not told.
+    pub fn directed(&self, order: Order, knobs: &[(&str, u64)]) -> Order {
+        if !self.mock {
+            return order;
+        }
+        knobs.iter().fold(order, |order, (name, value)| order.header(name, value))
     }
 
     /// Tells how many units a bucket that gets `per_minute` of them may have refilled since the start.

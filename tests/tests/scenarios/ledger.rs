@@ -118,28 +118,38 @@ async fn a_new_envoy_goes_on_where_the_old_one_was() {
     let mut scene = LedgerScene::example(2, |policy| {
         policy["identity"]["consumer"] = json!([{"header": "x-consumer"}]);
         policy["identity"]["default_tier"] = "enterprise".into();
-        policy["tiers"]["enterprise"]["limits"] = json!([quota("daily", "requests", 5, "day")]);
+        policy["tiers"]["enterprise"]["limits"] =
+            json!([quota("daily", "requests", 5, "day"), quota("monthly", "output_tokens", 1000, "month"),]);
     })
     .await;
-    let chat = |consumer: &str| Call::openai(OPENAI_MODEL, 1).header("x-consumer", consumer);
-    for consumer in ["alice", "alice", "alice", "zoe", "zoe", "zoe", "zoe", "zoe"] {
-        assert_eq!(scene.envoy.send(&chat(consumer)).await.status, 200);
+    let chat = |consumer: &str, tokens: u64| {
+        let call = Call::openai(OPENAI_MODEL, 1).header("x-consumer", consumer);
+        call.header("x-mock-output-tokens", tokens).edit(|body| body["max_completion_tokens"] = tokens.into())
+    };
+    for consumer in ["alice", "alice", "alice", "zoe"] {
+        assert_eq!(scene.envoy.send(&chat(consumer, 200)).await.status, 200);
     }
-    scene.ledger.wait_for_requests(8).await;
+    scene.ledger.wait_for_requests(4).await;
     scene.envoy.kill9();
     scene.envoy = Envoy::start(&scene.config, 2).await.unwrap();
-    // Balances come page by page in the order of the names: once Zoe's is back, so is Alice's.
     wait::until(
-        "the balances",
+        "the balances to be restored",
         || scene.envoy.logs(),
-        async || (scene.envoy.send(&chat("zoe")).await.status == 429).then_some(()),
+        async || scene.envoy.output().contains("balances restored from the ledger").then_some(()),
     )
     .await;
+    assert_eq!(
+        scene.envoy.send(&chat("alice", 401)).await.limit().as_deref(),
+        Some("monthly"),
+        "600 were used"
+    );
     let mut answers = Vec::new();
     for _ in 0..4 {
-        answers.push(scene.envoy.send(&chat("alice")).await);
+        answers.push(scene.envoy.send(&chat("alice", 200)).await);
     }
     assert_eq!(count(&answers, 200), 2, "3 of 5 were used");
+    assert_eq!(scene.envoy.send(&chat("zoe", 800)).await.status, 200, "200 of 1000 were used");
+    assert_eq!(scene.envoy.send(&chat("zoe", 1)).await.limit().as_deref(), Some("monthly"));
     scene.envoy.assert_no_trap();
 }
 

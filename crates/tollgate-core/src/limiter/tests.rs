@@ -442,3 +442,25 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn restored_balances_bind_as_if_the_process_had_never_ended() {
+    let policy = policy(json!([
+        {"name": "daily", "meter": "requests", "quota": {"amount": 5, "per": "day"}},
+        {"name": "monthly", "meter": "output_tokens", "quota": {"amount": 1000, "per": "month"}},
+    ]));
+    let store = Memory::default();
+    let mut restoring = worker(&store, 1, at(0));
+    let mut serving = worker(&store, 2, at(0));
+    let balance =
+        Balance { consumer: "alice".into(), requests: 3, output: TokenCount(600), ..Balance::default() };
+    for window in policy.open_windows(at(0).wall_s()) {
+        restoring.restore(&policy, &store, at(0), &balance, window.start_s).unwrap();
+    }
+    assert_eq!(refused(serving.admit(&policy, &store, at(1), &alice(), &tokens(401, 401))).remaining, 400);
+    for _ in 0..2 {
+        let admission = admitted(serving.admit(&policy, &store, at(1), &alice(), &tokens(200, 200)));
+        serving.settle(&policy, &store, at(1), admission.reservation, &tokens(0, 200).bound).unwrap();
+    }
+    let _ = refused(serving.admit(&policy, &store, at(1), &alice(), &tokens(200, 200)));
+}

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod process;
+
 use tollgate_ledger::calendar::{DAY_MS, Month, WindowKind};
 use tollgate_ledger::store::{
     Applied, Batch, Dimension, EntriesQuery, Entry, Ingested, Store, Sums, UsageFilter, UsageQuery,
