@@ -8,8 +8,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use tollgate_ledger::store::{Batch, SqliteOptions, SqliteStore, Store};
-use tollgate_wire::{NanoUsd, Tally, TokenCount};
+use tollgate_ledger::store::{Batch, OpeningCursor, OpeningQuery, SqliteOptions, SqliteStore, Store};
+use tollgate_wire::{NanoUsd, Tally, TokenCount, WindowRange};
 
 const BATCH: u64 = 1000;
 const BUDGET_PER_S: f64 = 25_000.0;
@@ -130,7 +130,32 @@ async fn run(label: &str, total: u64, consumers: u64, workers: u64) -> f64 {
         cpu * 1e6 / total as f64,
         bytes / total
     );
+    restart(&store).await;
     rate
+}
+
+/// How long a restarted node waits for its balances of the month.
+async fn restart(store: &SqliteStore) {
+    let windows = vec![WindowRange { start_ms: NOON_MS - 86_400_000, end_ms: NOON_MS + 86_400_000 }];
+    let mut query =
+        OpeningQuery { node: "edge-1".into(), process: "other".into(), windows, after: None, limit: 501 };
+    let since = Instant::now();
+    let (mut pages, mut balances, mut first) = (0, 0, 0.0);
+    loop {
+        let page = store.opening(query.clone()).await.expect("balances");
+        if pages == 0 {
+            first = since.elapsed().as_secs_f64() * 1000.0;
+        }
+        pages += 1;
+        let Some(last) = page.iter().take(500).next_back() else { break };
+        balances += page.len().min(500);
+        query.after = Some(OpeningCursor::of(last));
+        if page.len() <= 500 {
+            break;
+        }
+    }
+    let all = since.elapsed().as_secs_f64() * 1000.0;
+    println!("  opening of {balances} balances: first page {first:.0} ms, {pages} pages {all:.0} ms");
 }
 
 fn main() {

@@ -1,5 +1,6 @@
 //! What the demo runs on: the example configuration as it is, between a model and a ledger.
 
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
@@ -96,9 +97,11 @@ fn point_at(config: &mut EnvoyConfig, upstream: &str) -> anyhow::Result<()> {
         _ => bail!("UPSTREAM must begin with https:// or http://: {upstream}"),
     };
     let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
+    let authorities = certificate_authorities();
     let root = uri.path().trim_end_matches('/').to_owned();
     config.edit_cluster("models", |cluster| {
         cluster["type"] = "LOGICAL_DNS".into();
+        cluster["dns_lookup_family"] = "V4_PREFERRED".into();
         cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"]["socket_address"] =
             json!({"address": host, "port_value": port});
         if tls {
@@ -108,7 +111,7 @@ fn point_at(config: &mut EnvoyConfig, upstream: &str) -> anyhow::Result<()> {
                     "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
                     "sni": host,
                     "auto_sni_san_validation": true,
-                    "common_tls_context": {"validation_context": {"system_root_certs": {}}},
+                    "common_tls_context": {"validation_context": {"trusted_ca": {"filename": authorities}}},
                 },
             });
         }
@@ -126,4 +129,17 @@ fn point_at(config: &mut EnvoyConfig, upstream: &str) -> anyhow::Result<()> {
         }
     });
     Ok(())
+}
+
+/// The certificate authorities this machine trusts: `SSL_CERT_FILE`, or where distributions keep them.
+fn certificate_authorities() -> String {
+    let usual = [
+        "/etc/ssl/certs/ca-certificates.crt",
+        "/etc/pki/tls/certs/ca-bundle.crt",
+        "/etc/ssl/ca-bundle.pem",
+        "/etc/ssl/cert.pem",
+    ];
+    let of_their_own = std::env::var("SSL_CERT_FILE").ok();
+    let found = usual.into_iter().find(|path| Path::new(path).is_file()).unwrap_or(usual[0]);
+    of_their_own.unwrap_or_else(|| found.to_owned())
 }

@@ -44,7 +44,10 @@ pub(super) async fn sync(
         let after = request.opening.as_ref().and_then(|opening| opening.after.as_deref());
         Ok((after.map(cursor::decode::<OpeningCursor>).transpose()?, request))
     });
-    let (after, mut request) = request.inspect_err(|_| app.metrics.sync(SyncResult::Rejected))?;
+    let (after, mut request) = request.inspect_err(|problem| {
+        tracing::warn!(status = problem.status, detail = problem.detail, "a sync was refused");
+        app.metrics.sync(SyncResult::Rejected);
+    })?;
     let opening = request.opening.take().map(|opening| opening_query(opening, after, &request));
     let acked_seq = request.seq;
     enter(&app, request, now_ms).await?;

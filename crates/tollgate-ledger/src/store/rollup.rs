@@ -1,8 +1,7 @@
 //! How entries add up to usage: the one place that says which sum a tally goes into. Every engine uses it, and the
 //! self-audit checks the result against the entries themselves.
 
-use std::collections::HashMap;
-
+use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use tollgate_wire::{Credits, NanoUsd, Outcome, Tally, TokenCount};
 

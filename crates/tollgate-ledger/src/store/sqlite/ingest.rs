@@ -12,6 +12,13 @@ use crate::store::{Alert, Applied, Batch, Ingested, StoreError, Sums, UsageKey, 
 /// Workers remembered; past this the memory starts over. A worker costs a look-up then, nothing else.
 const SOURCES_KEPT: usize = 10_000;
 
+/// A batch and the hash of its body.
+#[derive(Debug)]
+pub(super) struct HashedBatch {
+    pub(super) batch: Batch,
+    pub(super) hash: String,
+}
+
 /// What the writer remembers of the database. Only true while every transaction commits.
 #[derive(Debug, Default)]
 pub(super) struct Books {
@@ -28,15 +35,15 @@ impl Books {
     pub(super) fn enter(
         &mut self,
         connection: &mut Connection,
-        batches: &[Box<Batch>],
+        batches: &[Box<HashedBatch>],
     ) -> Result<Vec<Ingested>, StoreError> {
         let transaction = connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(failed("starting a transaction"))?;
         let mut usage = rollup::Rollup::default();
         let mut outcomes = Vec::with_capacity(batches.len());
-        for batch in batches {
-            outcomes.push(self.enter_batch(&transaction, batch, &mut usage)?);
+        for HashedBatch { batch, hash } in batches.iter().map(AsRef::as_ref) {
+            outcomes.push(self.enter_batch(&transaction, batch, hash, &mut usage)?);
         }
         write_usage(&transaction, usage.into_sorted()).map_err(failed("rolling up usage"))?;
         transaction.commit().map_err(failed("committing"))?;
@@ -70,9 +77,9 @@ impl Books {
         &mut self,
         transaction: &Transaction<'_>,
         batch: &'a Batch,
+        hash: &str,
         usage: &mut rollup::Rollup<'a>,
     ) -> Result<Ingested, StoreError> {
-        let hash = batch.body_hash().map_err(failed("hashing a batch"))?;
         if let Some(known) = known_hash(transaction, batch).map_err(failed("looking up a batch"))? {
             return Ok(if known == hash { Ingested::Repeated } else { Ingested::Conflict });
         }
@@ -94,7 +101,7 @@ impl Books {
             }
         }
         if batch.seq > 0 {
-            insert_batch(transaction, batch, &hash, applied.inserted).map_err(failed("noting a batch"))?;
+            insert_batch(transaction, batch, hash, applied.inserted).map_err(failed("noting a batch"))?;
         }
         Ok(Ingested::Applied(applied))
     }

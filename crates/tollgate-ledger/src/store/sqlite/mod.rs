@@ -111,6 +111,7 @@ impl Store for SqliteStore {
     }
 
     async fn close(&self) {
+        self.readers.close();
         self.writer.close().await;
     }
 }

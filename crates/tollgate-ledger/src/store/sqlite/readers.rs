@@ -39,6 +39,11 @@ impl Readers {
         answer.await.map_err(failed("reading"))?
     }
 
+    /// Closes the connections that are idle, so that the writer's is the last and leaves one file behind.
+    pub(super) fn close(&self) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     fn answer<T>(
         &self,
         question: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,

@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::{failed, ingest::Books};
+use super::failed;
+use super::ingest::{Books, HashedBatch};
 use crate::calendar::Month;
 use crate::store::{BATCHES_WAITING_MAX, Batch, Ingested, StoreError};
 
@@ -28,7 +29,7 @@ const GROUP_TIME_MAX: Duration = Duration::from_millis(5);
 type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
 enum Job {
-    Ingest(Box<Batch>, Reply<Ingested>),
+    Ingest(Box<HashedBatch>, Reply<Ingested>),
     Retain { now_ms: u64, oldest_kept: Month, reply: Reply<Vec<Month>> },
     Heartbeat { now_ms: u64, reply: Reply<()> },
     Close,
@@ -62,7 +63,9 @@ impl Writer {
     }
 
     pub(super) async fn ingest(&self, batch: Batch) -> Result<Ingested, StoreError> {
-        self.ask(|reply| Job::Ingest(Box::new(batch), reply)).await
+        // Hashed here and not on the writer's thread, which everybody waits for.
+        let hash = batch.body_hash().map_err(failed("hashing a batch"))?;
+        self.ask(|reply| Job::Ingest(Box::new(HashedBatch { batch, hash }), reply)).await
     }
 
     pub(super) async fn retain(&self, now_ms: u64, oldest_kept: Month) -> Result<Vec<Month>, StoreError> {
@@ -107,7 +110,7 @@ struct Scribe {
     counts: Arc<Counts>,
 }
 
-type Waiting = (Box<Batch>, Reply<Ingested>);
+type Waiting = (Box<HashedBatch>, Reply<Ingested>);
 
 impl Scribe {
     fn run(mut self, waiting: &Receiver<Job>) {
@@ -136,7 +139,7 @@ impl Scribe {
 
     /// Enters a group, or each of its batches alone when the group fails. Nobody is answered before the commit.
     fn enter(&mut self, group: Vec<Waiting>) {
-        let (batches, replies): (Vec<Box<Batch>>, Vec<Reply<Ingested>>) = group.into_iter().unzip();
+        let (batches, replies): (Vec<Box<HashedBatch>>, Vec<Reply<Ingested>>) = group.into_iter().unzip();
         match self.commit(&batches) {
             Ok(outcomes) => {
                 for (reply, outcome) in replies.into_iter().zip(outcomes) {
@@ -160,7 +163,7 @@ impl Scribe {
         }
     }
 
-    fn commit(&mut self, batches: &[Box<Batch>]) -> Result<Vec<Ingested>, StoreError> {
+    fn commit(&mut self, batches: &[Box<HashedBatch>]) -> Result<Vec<Ingested>, StoreError> {
         let outcomes = self.books.enter(&mut self.connection, batches);
         match &outcomes {
             Ok(_) => {
@@ -213,12 +216,12 @@ impl Scribe {
 /// Takes what is waiting, up to a full group. Also returns the first job that is no batch.
 fn gather(first: Waiting, waiting: &Receiver<Job>) -> (Vec<Waiting>, Option<Job>) {
     let since = Instant::now();
-    let mut entries = first.0.tallies.len();
+    let mut entries = first.0.batch.tallies.len();
     let mut group = vec![first];
     while entries < GROUP_ENTRIES_MAX && since.elapsed() < GROUP_TIME_MAX {
         match waiting.try_recv() {
             Ok(Job::Ingest(batch, reply)) => {
-                entries += batch.tallies.len();
+                entries += batch.batch.tallies.len();
                 group.push((batch, reply));
             }
             Ok(other) => return (group, Some(other)),
