@@ -1,5 +1,6 @@
 //! The real binary: killed under load, stopped under load, started again. What was acknowledged is in the books, and
 //! what is sent again is not in them twice.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 mod support;
 
