@@ -1,0 +1,86 @@
+//! From a configuration as written to a policy that can't be wrong.
+
+mod identity;
+mod limits;
+mod money;
+mod running;
+
+use hashbrown::HashMap;
+
+use super::config::{Config, Dimension};
+use super::limit::Limit;
+use super::{ConfigError, Policy, Reads, Tier};
+use limits::{Limits, Scope};
+
+type Outcome<T> = Result<T, ConfigError>;
+
+fn refuse<T>(path: impl Into<String>, problem: impl Into<String>) -> Outcome<T> {
+    Err(ConfigError::new(path, problem))
+}
+
+pub(super) fn policy(config: Config) -> Outcome<Policy> {
+    name("name", &config.name)?;
+    let mut limits = Limits::default();
+    let mut tiers = HashMap::new();
+    for (tier, raw) in &config.tiers {
+        name(&format!("tiers.{tier}"), tier)?;
+        let limits = limits.add_all(&raw.limits, &format!("tiers.{tier}.limits"), Scope::Tier)?;
+        let (priority, upgrade_hint) = (raw.priority, raw.upgrade_hint.clone());
+        tiers.insert(tier.clone(), Tier { name: tier.clone(), priority, upgrade_hint, limits });
+    }
+    let common = limits.add_all(&config.limits, "limits", Scope::Everybody)?;
+    let mut routes = HashMap::new();
+    for (route, raw) in &config.policies {
+        name(&format!("policies.{route}"), route)?;
+        let all = limits.add_all(&raw.limits, &format!("policies.{route}.limits"), Scope::Route(route))?;
+        routes.insert(route.clone(), all);
+    }
+    let actions = money::actions(&config)?;
+    let reads = reads(&config, &limits.all);
+    Ok(Policy {
+        identity: identity::identity(&config)?,
+        prices: money::prices(&config.prices)?,
+        unknown_model: config.prices.unknown,
+        thresholds: running::thresholds(&config.warnings)?,
+        slots: running::slots(&config.state)?,
+        contention: config.state.contention,
+        ledger: config.ledger.map(running::ledger).transpose()?,
+        reservation: money::reservation(config.reservation)?,
+        name: config.name,
+        headers: config.headers,
+        messages: config.messages,
+        limits: limits.all,
+        common,
+        tiers,
+        routes,
+        actions,
+        calendars: limits.calendars,
+        reads,
+    })
+}
+
+fn name(path: &str, value: &str) -> Outcome<()> {
+    let fine = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    if value.is_empty() || value.len() > 64 || !value.bytes().all(fine) {
+        return refuse(path, format!("`{value}` is not a name: 1 to 64 of a-z, A-Z, 0-9, - and _"));
+    }
+    Ok(())
+}
+
+fn reads(config: &Config, limits: &[Limit]) -> Reads {
+    let looks_at = |dimension: Dimension| {
+        limits
+            .iter()
+            .any(|limit| limit.key.contains(&dimension) || limit.when.iter().any(|(at, _)| *at == dimension))
+    };
+    let metadata = [Dimension::Policy, Dimension::Action, Dimension::Workflow];
+    Reads {
+        body: config.ledger.is_some()
+            || limits.iter().any(|limit| limit.meter.reads_body())
+            || looks_at(Dimension::Model),
+        route: looks_at(Dimension::Route),
+        route_metadata: !config.policies.is_empty()
+            || !config.actions.is_empty()
+            || metadata.into_iter().any(looks_at),
+    }
+}

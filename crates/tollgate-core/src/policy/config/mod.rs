@@ -1,0 +1,77 @@
+//! The configuration as it is written: plain data, unknown fields refused. [`super::Policy`] is what becomes of it.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+macro_rules! config {
+    ($item:item) => {
+        #[derive(Clone, Debug, Deserialize)]
+        #[serde(deny_unknown_fields, rename_all = "snake_case")]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+        $item
+    };
+}
+
+mod identity;
+mod limits;
+mod money;
+mod running;
+mod telling;
+
+pub use identity::{Anonymous, ApiKeySource, Identity, JwtSource, Key, Source, Unidentified, UnknownKey};
+pub use limits::{
+    Dimension, Limit, Meter, QuotaConfig, QuotaPeriod, RateConfig, RatePeriod, RoutePolicy, Tier, Violation,
+};
+pub use money::{Action, PriceConfig, Prices, Reservation, UnknownModel};
+pub use running::{Contention, Ledger, StateConfig};
+pub use telling::{Headers, Messages, Warnings};
+
+config! {
+    /// The whole configuration.
+    pub struct Config {
+        /// Name of the policy. Filters with the same name in one Envoy share their balances.
+        #[serde(default = "default_name")]
+        pub name: String,
+        /// Who is asking.
+        #[serde(default)]
+        pub identity: Identity,
+        /// Named sets of limits, one of which applies to each consumer.
+        #[serde(default)]
+        pub tiers: BTreeMap<String, Tier>,
+        /// Limits that apply whatever the tier.
+        #[serde(default)]
+        pub limits: Vec<Limit>,
+        /// Limits of routes whose Envoy metadata names the policy: `filter_metadata: {tollgate: {policy: NAME}}`.
+        #[serde(default)]
+        pub policies: BTreeMap<String, RoutePolicy>,
+        /// What actions cost in credits. A route names its action in the same metadata.
+        #[serde(default)]
+        pub actions: BTreeMap<String, Action>,
+        /// What tokens cost.
+        #[serde(default)]
+        pub prices: Prices,
+        /// What is reserved before the answer is known.
+        #[serde(default)]
+        pub reservation: Reservation,
+        /// When to warn.
+        #[serde(default)]
+        pub warnings: Warnings,
+        /// Which headers clients get.
+        #[serde(default)]
+        pub headers: Headers,
+        /// What clients read.
+        #[serde(default)]
+        pub messages: Messages,
+        /// The state in Envoy's shared data.
+        #[serde(default)]
+        pub state: StateConfig,
+        /// Where tallies go. Without it the filter stands alone: limits work, per Envoy.
+        #[serde(default)]
+        pub ledger: Option<Ledger>,
+    }
+}
+
+fn default_name() -> String {
+    "default".into()
+}
