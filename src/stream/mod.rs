@@ -1,0 +1,186 @@
+//! One request's way: identified, admitted, followed, settled.
+//!
+//! Here are Envoy's callbacks and what a stream knows; what happens at each stage is a file of its own.
+
+mod announce;
+mod close;
+mod count;
+mod decide;
+
+use std::rc::Rc;
+
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::Action;
+use tollgate_core::answer::Rejection;
+use tollgate_core::billing::Ending;
+use tollgate_core::limiter::{Admission, Demand};
+use tollgate_core::policy::{Attributes, Caller};
+use tollgate_core::time::Now;
+use tollgate_core::traffic::{Dialect, RequestFacts, ResponseParser};
+
+use crate::headers::Headers;
+use crate::host::{self, Buffer, Map};
+use crate::worker::Worker;
+
+/// What of the routes is known; empty where the policy does not read it.
+#[derive(Default)]
+struct Route {
+    name: String,
+    policy: String,
+    action: String,
+    workflow: String,
+}
+
+/// How far the request is.
+enum Phase {
+    /// Its body is awaited.
+    Waiting,
+    /// It was let through, with what it holds.
+    Admitted(Admission, Demand),
+    /// It was answered by Tollgate: by which limit, if by one.
+    Refused(String),
+    /// Nothing of it is counted any more.
+    Done,
+}
+
+/// One stream's context.
+pub struct Stream {
+    worker: Rc<Worker>,
+    phase: Phase,
+    caller: Caller,
+    route: Route,
+    dialect: Option<Dialect>,
+    /// What the body asks for; None where nobody reads it.
+    facts: Option<RequestFacts>,
+    parser: Option<ResponseParser>,
+    decided: Now,
+    ending: Ending,
+}
+
+impl Stream {
+    /// A stream nothing is known of yet.
+    pub fn new(worker: Rc<Worker>) -> Self {
+        Self {
+            worker,
+            phase: Phase::Waiting,
+            caller: Caller::default(),
+            route: Route::default(),
+            dialect: None,
+            facts: None,
+            parser: None,
+            decided: Now::default(),
+            ending: Ending::default(),
+        }
+    }
+
+    fn attributes(&self) -> Attributes<'_> {
+        Attributes {
+            consumer: &self.caller.consumer,
+            team: &self.caller.team,
+            project: &self.caller.project,
+            tier: &self.caller.tier,
+            route: &self.route.name,
+            policy: &self.route.policy,
+            action: &self.route.action,
+            workflow: &self.route.workflow,
+            provider: self.dialect.map_or("", Dialect::provider),
+            model: self.model(),
+        }
+    }
+
+    fn model(&self) -> &str {
+        self.facts.as_ref().and_then(|facts| facts.model.as_deref()).unwrap_or_default()
+    }
+}
+
+impl Context for Stream {}
+
+impl HttpContext for Stream {
+    fn on_http_request_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
+        let headers = Headers::new(host::header_pairs(Map::Request).unwrap_or_default());
+        // Only Tollgate and what the configuration names may speak in these names.
+        for name in headers.names_with("x-tollgate-") {
+            let _ = host::remove_header(Map::Request, name);
+        }
+        self.dialect = Dialect::detect(
+            headers.get(":method").unwrap_or_default(),
+            headers.get(":path").unwrap_or_default(),
+        );
+        self.read_route();
+        match self.worker.policy.identity.resolve(&headers) {
+            Ok(caller) => self.caller = caller,
+            Err(_) => {
+                self.decided = host::now();
+                let worker = Rc::clone(&self.worker);
+                return self.refuse(&mut worker.state.borrow_mut(), Rejection::Unidentified);
+            }
+        }
+        if self.dialect.is_none() || !self.worker.policy.reads().body {
+            return self.decide();
+        }
+        // What is compressed can't be counted.
+        if headers.get("accept-encoding").is_some() {
+            let _ = host::set_header(Map::Request, "accept-encoding", "identity");
+        }
+        if end_of_stream {
+            self.inspect(0);
+            return self.decide();
+        }
+        Action::Pause
+    }
+
+    fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        match self.phase {
+            Phase::Waiting if end_of_stream => {
+                self.inspect(size);
+                self.decide()
+            }
+            Phase::Waiting | Phase::Refused(_) => Action::Pause,
+            Phase::Admitted(..) | Phase::Done => Action::Continue,
+        }
+    }
+
+    fn on_http_request_trailers(&mut self, _count: usize) -> Action {
+        match self.phase {
+            Phase::Waiting => {
+                self.inspect(usize::MAX);
+                self.decide()
+            }
+            Phase::Refused(_) => Action::Pause,
+            Phase::Admitted(..) | Phase::Done => Action::Continue,
+        }
+    }
+
+    fn on_http_response_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
+        let Phase::Admitted(admission, _) = &self.phase else {
+            return Action::Continue;
+        };
+        let status = host::header(Map::Response, ":status");
+        let status = status.and_then(|bytes| core::str::from_utf8(&bytes).ok()?.parse().ok());
+        self.announce(admission);
+        self.ending = Ending { status: status.unwrap_or(0), complete: end_of_stream };
+        if let Some(dialect) = self.dialect.filter(|_| self.facts.is_some() && self.ending.status < 400) {
+            self.parser = Some(ResponseParser::new(dialect));
+        }
+        Action::Continue
+    }
+
+    fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        if let (Some(parser), true) = (&mut self.parser, size > 0)
+            && let Some(chunk) = host::buffer(Buffer::Response, size)
+        {
+            parser.feed(&chunk);
+        }
+        self.ending.complete |= end_of_stream;
+        Action::Continue
+    }
+
+    fn on_http_response_trailers(&mut self, _count: usize) -> Action {
+        self.ending.complete = true;
+        Action::Continue
+    }
+
+    fn on_log(&mut self) {
+        self.close();
+    }
+}
