@@ -85,6 +85,7 @@ impl Stream {
             workflow: &self.route.workflow,
             provider: self.dialect.map_or("", Dialect::provider),
             model: self.model(),
+            ..Attributes::default()
         }
     }
 

@@ -373,6 +373,7 @@ mod tests {
     fn refusal(limit: u16, wait_ns: Option<u64>) -> Refusal {
         let why = if wait_ns.is_some() { Why::Exhausted } else { Why::TooLarge };
         Refusal {
+            queueable: false,
             limit: LimitId(limit),
             why,
             wait_ns,

@@ -86,17 +86,25 @@ impl Bucket {
     /// # Errors
     /// [`Short`] when they do not fit now; the bucket is unchanged.
     pub fn take(&mut self, rate: &Rate, mono_ns: u64, units: u64) -> Result<(), Short> {
+        self.book(rate, mono_ns, units, 0).map(|_| ())
+    }
+
+    /// Takes `units` now or at the first moment they fit, at most `wait_ns_max` from now, and tells how many
+    /// nanoseconds that is. Whoever books later goes later: the bucket itself is the queue.
+    ///
+    /// # Errors
+    /// [`Short`] when the wait would be longer; the bucket is unchanged.
+    pub fn book(&mut self, rate: &Rate, mono_ns: u64, units: u64, wait_ns_max: u64) -> Result<u64, Short> {
+        if units > rate.burst {
+            return Err(Short::Never);
+        }
         let after = self.tat(rate).max(rate.at(mono_ns)) + rate.ticks(units);
-        let most = rate.at(mono_ns) + rate.ticks(rate.burst);
-        if after > most {
-            return Err(if units > rate.burst {
-                Short::Never
-            } else {
-                Short::Wait(rate.nanos_up(after - most))
-            });
+        let wait_ns = rate.nanos_up(after.saturating_sub(rate.at(mono_ns) + rate.ticks(rate.burst)));
+        if wait_ns > wait_ns_max {
+            return Err(Short::Wait(wait_ns));
         }
         self.set(rate, after);
-        Ok(())
+        Ok(wait_ns)
     }
 
     /// Charges `units` whatever the level: the bucket may go into debt, and refuses until that is paid off.
@@ -191,6 +199,20 @@ mod tests {
         assert_eq!(bucket.take(&rate, 0, 1), Err(Short::Wait(31_000_000_000)));
         bucket.refund(&rate, 31);
         assert_eq!(bucket.take(&rate, 0, 1), Ok(()));
+    }
+
+    #[test]
+    fn who_books_later_goes_later_and_nobody_waits_longer_than_allowed() {
+        let rate = Rate::new(60, MINUTE, 2).unwrap();
+        let mut bucket = Bucket::default();
+        let waits: Vec<_> = (0..5).map(|_| bucket.book(&rate, 7, 1, 2_000_000_000)).collect();
+        assert_eq!(
+            waits,
+            [Ok(0), Ok(0), Ok(1_000_000_000), Ok(2_000_000_000), Err(Short::Wait(3_000_000_000))]
+        );
+        assert_eq!(bucket.book(&rate, 8, 1, 2_000_000_000), Err(Short::Wait(2_999_999_999)));
+        assert_eq!(bucket.book(&rate, 1_000_000_007, 1, 2_000_000_000), Ok(2_000_000_000));
+        assert_eq!(bucket.book(&rate, 7, 3, u64::MAX), Err(Short::Never));
     }
 
     proptest! {

@@ -135,6 +135,9 @@ pub enum State {
 pub struct Cell {
     /// Hash of the limit's name and of what it is keyed by besides the account.
     pub id: u32,
+    /// Monotonic second in which the grace of its first violation ends; 0: none was violated. Belongs to the state:
+    /// with the state at rest it means nothing.
+    pub grace_until_s: u32,
     /// What is counted.
     pub state: State,
 }
@@ -142,6 +145,8 @@ pub struct Cell {
 const BUCKET: u8 = 0;
 const QUOTA: u8 = 1;
 const IN_FLIGHT: u8 = 2;
+/// Added to the kind of a cell with a grace.
+const GRACE: u8 = 0x80;
 
 impl Cell {
     /// True when forgetting the cell changes no decision.
@@ -173,41 +178,52 @@ impl Cell {
 
     /// How many bytes [`Cell::write`] appends.
     pub fn bytes(&self) -> usize {
-        match &self.state {
-            State::Bucket(_) => 17,
-            State::Quota(usage) => 23 + 12 * usage.holds.0.len(),
-            State::InFlight(holds) => 6 + 12 * holds.0.len(),
-        }
+        let grace = if self.grace_until_s == 0 { 0 } else { 4 };
+        grace
+            + match &self.state {
+                State::Bucket(_) => 17,
+                State::Quota(usage) => 23 + 12 * usage.holds.0.len(),
+                State::InFlight(holds) => 6 + 12 * holds.0.len(),
+            }
     }
 
-    /// Appends the cell: 17 bytes for a bucket, 23 for a quota, 6 for requests in flight, 12 more per hold.
+    /// Appends the cell: 17 bytes for a bucket, 23 for a quota, 6 for requests in flight, 12 more per hold, 4 for a
+    /// grace.
     pub fn write(&self, out: &mut Writer<'_>) {
         out.u32(self.id);
+        let kind = match &self.state {
+            State::Bucket(_) => BUCKET,
+            State::Quota(_) => QUOTA,
+            State::InFlight(_) => IN_FLIGHT,
+        };
+        if self.grace_until_s == 0 {
+            out.u8(kind);
+        } else {
+            out.u8(kind | GRACE);
+            out.u32(self.grace_until_s);
+        }
         match &self.state {
             State::Bucket(bucket) => {
-                out.u8(BUCKET);
                 out.u64(bucket.tat_ns);
                 out.u32(bucket.tat_ticks);
             }
             State::Quota(usage) => {
-                out.u8(QUOTA);
                 out.u32(usage.window.start_s);
                 out.u32(usage.window.end_s);
                 out.u64(usage.used);
                 out.u8(usage.warned);
                 usage.holds.write(out);
             }
-            State::InFlight(holds) => {
-                out.u8(IN_FLIGHT);
-                holds.write(out);
-            }
+            State::InFlight(holds) => holds.write(out),
         }
     }
 
     /// Reads one cell. None when the bytes are not one.
     pub fn read(from: &mut Reader<'_>) -> Option<Self> {
         let id = from.u32()?;
-        let state = match from.u8()? {
+        let kind = from.u8()?;
+        let grace_until_s = if kind & GRACE == 0 { 0 } else { from.u32()? };
+        let state = match kind & !GRACE {
             BUCKET => State::Bucket(Bucket { tat_ns: from.u64()?, tat_ticks: from.u32()? }),
             QUOTA => State::Quota(Usage {
                 window: Window { start_s: from.u32()?, end_s: from.u32()? },
@@ -218,7 +234,7 @@ impl Cell {
             IN_FLIGHT => State::InFlight(Holds::read(from)?),
             _ => return None,
         };
-        Some(Self { id, state })
+        Some(Self { id, grace_until_s, state })
     }
 }
 
@@ -253,9 +269,10 @@ mod tests {
         let mut holds = Holds::default();
         assert!(holds.add(Owner(9), 4));
         let cells = [
-            Cell { id: 1, state: State::Bucket(Bucket { tat_ns: 77, tat_ticks: 3 }) },
+            Cell { id: 1, grace_until_s: 0, state: State::Bucket(Bucket { tat_ns: 77, tat_ticks: 3 }) },
             Cell {
                 id: 2,
+                grace_until_s: 3,
                 state: State::Quota(Usage {
                     window: Window { start_s: 1, end_s: 2 },
                     used: 5,
@@ -263,7 +280,7 @@ mod tests {
                     holds: holds.clone(),
                 }),
             },
-            Cell { id: 3, state: State::InFlight(holds) },
+            Cell { id: 3, grace_until_s: 0, state: State::InFlight(holds) },
         ];
         let mut bytes = Vec::new();
         cells.iter().for_each(|cell| cell.write(&mut Writer(&mut bytes)));

@@ -181,7 +181,7 @@ mod tests {
     use super::*;
 
     fn busy(id: u32) -> Cell {
-        Cell { id, state: State::Bucket(Bucket { tat_ns: 1_000, tat_ticks: 0 }) }
+        Cell { id, grace_until_s: 0, state: State::Bucket(Bucket { tat_ns: 1_000, tat_ticks: 0 }) }
     }
 
     fn put(slot: &[u8], key: u64, cells: &[Cell], fullness: u8, mono_ns: u64) -> (Vec<u8>, Evicted) {
@@ -242,7 +242,8 @@ mod tests {
     fn damaged_and_foreign_bytes_read_as_empty_or_less_and_never_panic() {
         let mut holds = Holds::default();
         assert!(holds.add(Owner(1), 2));
-        let (slot, _) = put(&[], 1, &[busy(1), Cell { id: 2, state: State::InFlight(holds) }], 1, 0);
+        let (slot, _) =
+            put(&[], 1, &[busy(1), Cell { id: 2, grace_until_s: 0, state: State::InFlight(holds) }], 1, 0);
         for length in 0..slot.len() {
             let _ = get(&slot[..length], 1);
         }
@@ -260,6 +261,7 @@ mod tests {
         use super::super::cell::Usage;
         let quota = |id| Cell {
             id,
+            grace_until_s: 0,
             state: State::Quota(Usage {
                 used: 1,
                 window: super::super::Window { start_s: 0, end_s: 9 },

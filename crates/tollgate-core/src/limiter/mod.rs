@@ -3,8 +3,10 @@
 //! Each account touched is one compare-and-swap; a step that lost its swap runs again on what it finds then.
 
 mod amounts;
+mod context;
 mod plan;
-mod step;
+mod settle;
+mod take;
 #[cfg(test)]
 mod tests;
 
@@ -18,8 +20,9 @@ use crate::store::{SharedStore, Slot, StoreError, Swap};
 use crate::time::Now;
 
 pub use amounts::{Amounts, Demand};
+use context::Context;
 use plan::Charge;
-use step::{Context, Taken};
+use take::Taken;
 
 /// Most attempts at one swap. Two workers that do nothing else lose about one in two; in Envoy it is one in a hundred.
 pub const ATTEMPTS_MAX: u32 = 64;
@@ -72,6 +75,8 @@ pub struct Refusal {
     pub remaining: u64,
     /// Until the limit is whole again, in nanoseconds.
     pub reset_ns: u64,
+    /// Every limit that refused is one to queue at: the request may wait and be tried again.
+    pub queueable: bool,
 }
 
 /// How a limit stands after a request was admitted.
@@ -94,8 +99,13 @@ pub struct Admission {
     pub statuses: Vec<Status>,
     /// Thresholds passed, in percent.
     pub warnings: Vec<(LimitId, u8)>,
-    /// Limits that only warn and were exceeded.
+    /// Limits that were exceeded and let the request pass: they only warn, or their grace lasts.
     pub exceeded: Vec<LimitId>,
+    /// Limits that would have refused it, were they not in shadow.
+    pub shadowed: Vec<LimitId>,
+    /// How long the request must wait before it goes on, in nanoseconds; 0 unless a limit throttles. What it waits for
+    /// is booked: nobody overtakes it.
+    pub delay_ns: u64,
     /// Swaps lost on the way.
     pub retries: u32,
     /// What full slots forgot.
@@ -220,10 +230,11 @@ impl Limiter {
         let mut limits = core::mem::take(&mut self.limits);
         let mut charges = core::mem::take(&mut self.charges);
         policy.matching(request, &mut limits);
-        let decision = match too_large(policy, &limits, demand) {
-            Ok(exceeded) => {
+        let mut admission = Admission::default();
+        let decision = match too_large(policy, &limits, demand, &mut admission) {
+            Ok(()) => {
                 plan::charges(policy, &self.process.key, request, demand, &limits, &mut charges);
-                self.take_all(policy, store, now, &charges, exceeded)
+                self.take_all(policy, store, now, &charges, admission)
             }
             Err(refusal) => Ok(Decision::Refuse(refusal)),
         };
@@ -237,14 +248,13 @@ impl Limiter {
         store: &impl SharedStore,
         now: Now,
         charges: &[Charge],
-        exceeded: Vec<LimitId>,
+        mut admission: Admission,
     ) -> Result<Decision, Undecided> {
         let several =
             charges.first().is_some_and(|first| charges.iter().any(|charge| charge.account != first.account));
         if several && let Some(refusal) = self.foresee(policy, store, now, charges)? {
             return Ok(Decision::Refuse(refusal));
         }
-        let mut admission = Admission { exceeded, ..Admission::default() };
         for group in charges.chunk_by(|a, b| a.account == b.account) {
             let mut taken = Taken::of(group.len());
             let written = self.change(policy, store, now, group, |context, cells, group| {
@@ -260,13 +270,15 @@ impl Limiter {
                     append(&mut admission.statuses, taken.statuses);
                     append(&mut admission.warnings, taken.warnings);
                     append(&mut admission.exceeded, taken.exceeded);
+                    append(&mut admission.shadowed, taken.shadowed);
+                    admission.delay_ns = admission.delay_ns.max(taken.delay_ns);
                     admission.retries += written.retries;
                     admission.evicted.accounts += written.evicted.accounts;
                     admission.evicted.cells += written.evicted.cells;
                     continue;
                 }
             };
-            self.undo(policy, store, now, &admission.reservation)?;
+            self.withdraw(policy, store, now, &admission.reservation)?;
             return outcome;
         }
         Ok(Decision::Admit(admission))
@@ -318,7 +330,11 @@ impl Limiter {
         Ok(())
     }
 
-    fn undo(
+    /// Takes a reservation back as if it had never been: of a request that left before it went on.
+    ///
+    /// # Errors
+    /// [`Undecided`]: some of it may still be held, until this worker ends.
+    pub fn withdraw(
         &mut self,
         policy: &Policy,
         store: &impl SharedStore,
@@ -358,6 +374,7 @@ impl Limiter {
             workflow: "",
             provider: &balance.provider,
             model: &balance.model,
+            ..Attributes::default()
         };
         let used = Amounts {
             input: balance.input,
@@ -458,9 +475,13 @@ fn slot_of(policy: &Policy, account: u64) -> Slot {
     Slot::Accounts(account as u32 & (policy.slots - 1))
 }
 
-/// Checks the limits that have no balance. Returns those that only warn and are exceeded.
-fn too_large(policy: &Policy, limits: &[LimitId], demand: &Demand) -> Result<Vec<LimitId>, Refusal> {
-    let mut exceeded = Vec::new();
+/// Checks the limits that have no balance.
+fn too_large(
+    policy: &Policy,
+    limits: &[LimitId],
+    demand: &Demand,
+    admission: &mut Admission,
+) -> Result<(), Refusal> {
     for id in limits {
         let Some(limit) = policy.limit(*id) else { continue };
         let Kind::PerRequest(most) = limit.kind else { continue };
@@ -468,20 +489,24 @@ fn too_large(policy: &Policy, limits: &[LimitId], demand: &Demand) -> Result<Vec
         if requested <= most {
             continue;
         }
-        if limit.violation == Violation::Reject {
-            return Err(Refusal {
-                limit: *id,
-                why: Why::TooLarge,
-                wait_ns: None,
-                requested,
-                most,
-                remaining: most,
-                reset_ns: 0,
-            });
+        match limit.violation {
+            Violation::Warn => admission.exceeded.push(*id),
+            Violation::Shadow => admission.shadowed.push(*id),
+            Violation::Reject | Violation::Throttle | Violation::Queue => {
+                return Err(Refusal {
+                    limit: *id,
+                    why: Why::TooLarge,
+                    wait_ns: None,
+                    requested,
+                    most,
+                    remaining: most,
+                    reset_ns: 0,
+                    queueable: false,
+                });
+            }
         }
-        exceeded.push(*id);
     }
-    Ok(exceeded)
+    Ok(())
 }
 
 /// The process's identity: the first worker's random bytes, for all.

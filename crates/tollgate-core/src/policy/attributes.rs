@@ -25,6 +25,14 @@ pub struct Attributes<'a> {
     pub provider: &'a str,
     /// The model the client asks for.
     pub model: &'a str,
+    /// The tool the request calls.
+    pub tool: &'a str,
+    /// What the client speaks through.
+    pub interface: &'a str,
+    /// Where the client is.
+    pub region: &'a str,
+    /// The client's address.
+    pub address: &'a str,
 }
 
 impl<'a> Attributes<'a> {
@@ -41,6 +49,10 @@ impl<'a> Attributes<'a> {
             Dimension::Workflow => self.workflow,
             Dimension::Provider => self.provider,
             Dimension::Model => self.model,
+            Dimension::Tool => self.tool,
+            Dimension::Interface => self.interface,
+            Dimension::Region => self.region,
+            Dimension::Address => self.address,
         }
     }
 }

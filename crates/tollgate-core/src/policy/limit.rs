@@ -36,6 +36,10 @@ pub struct Limit {
     pub kind: Kind,
     /// What a violation does.
     pub violation: Violation,
+    /// Longest wait that throttling imposes, in nanoseconds; 0 unless it throttles.
+    pub max_wait_ns: u64,
+    /// Seconds from a first violation in which requests still pass.
+    pub grace_s: u32,
     /// What shares one balance, without repetition, in the order of [`Dimension`].
     pub(super) key: Vec<Dimension>,
     pub(super) when: Vec<(Dimension, Vec<Pattern>)>,

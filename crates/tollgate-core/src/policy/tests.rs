@@ -62,6 +62,23 @@ fn every_mistake_names_its_field() {
         ),
         (limit(json!({"concurrency": 1, "when": {"model": ["g*t"]}})), "limits[0].when.model: a star"),
         (limit(json!({"concurrency": 1, "when": {"model": []}})), "limits[0].when.model: no value"),
+        (
+            limit(json!({"concurrency": 1, "action": "throttle"})),
+            "limits[0].action: only a `rate` can be throttled",
+        ),
+        (
+            limit(json!({"meter": "tokens", "per_request": 1, "action": "queue"})),
+            "limits[0].action: a request that is too large",
+        ),
+        (limit(json!({"concurrency": 1, "max_wait_ms": 1})), "limits[0].max_wait_ms: only for"),
+        (
+            limit(
+                json!({"meter": "requests", "rate": {"amount": 1, "per": "second"}, "action": "throttle", "max_wait_ms": 600_001}),
+            ),
+            "limits[0].max_wait_ms: not from 1 to 600000",
+        ),
+        (limit(json!({"concurrency": 1, "grace_s": 86_401})), "limits[0].grace_s: more than"),
+        (limit(json!({"meter": "tokens", "per_request": 1, "grace_s": 1})), "limits[0].grace_s: one request"),
         (json!({"name": "a b"}), "name: `a b` is not a name"),
         (json!({"tiers": {"free": {}}}), "identity.default_tier: missing"),
         (

@@ -8,13 +8,22 @@ use crate::limit::{Calendar, Period, Rate};
 use crate::time::NANOS_PER_SECOND;
 
 use super::super::amount::Amount;
-use super::super::config::{self, Dimension, QuotaConfig, QuotaPeriod, RateConfig, RatePeriod};
+use super::super::config::{self, Dimension, QuotaConfig, QuotaPeriod, RateConfig, RatePeriod, Violation};
 use super::super::limit::{Kind, Limit, Meter};
 use super::super::{LimitId, Pattern};
 use super::{Outcome, name, refuse};
 
 /// Most limits of one policy: an index fits 16 bits with room to spare, and a request looks at all for everybody.
 const LIMITS_MAX: usize = 4096;
+
+/// A request that waits holds its connection and its body in Envoy's memory; clients give up after ten minutes.
+const THROTTLE_MS_MAX: u64 = 600_000;
+
+/// Below the shortest time-out of the official clients.
+const THROTTLE_MS_DEFAULT: u64 = 10_000;
+
+/// A longer grace is a larger limit.
+const GRACE_S_MAX: u32 = 86_400;
 
 /// Where a limit stands: names are unique within a scope, and a route's limits have balances of their own.
 pub(super) enum Scope<'a> {
@@ -66,6 +75,7 @@ impl Limits {
 
     fn compile(&mut self, raw: &config::Limit, path: &str, scope: &Scope<'_>) -> Outcome<Limit> {
         let (kind, meter) = self.kind(raw, path)?;
+        let max_wait_ns = waits(raw, &kind, path)?;
         let mut key = raw.key.clone().unwrap_or_else(|| vec![Dimension::Consumer]);
         key.sort_unstable();
         if key.windows(2).any(|pair| pair.first() == pair.last()) {
@@ -83,7 +93,17 @@ impl Limits {
         }
         let scope = if let Scope::Route(route) = scope { route } else { "" };
         let id = fixed32(&[scope, raw.name.as_str(), kind.label(), meter.unit()]);
-        Ok(Limit { name: raw.name.clone(), meter, kind, violation: raw.action, key, when, id })
+        Ok(Limit {
+            name: raw.name.clone(),
+            meter,
+            kind,
+            violation: raw.action,
+            max_wait_ns,
+            grace_s: raw.grace_s,
+            key,
+            when,
+            id,
+        })
     }
 
     fn kind(&mut self, raw: &config::Limit, path: &str) -> Outcome<(Kind, Meter)> {
@@ -143,6 +163,34 @@ impl Limits {
         self.known_calendars.push(this);
         self.calendars.push(Calendar::new(period, zone, reset_at));
         Ok(self.calendars.len() - 1)
+    }
+}
+
+/// How long a violation may make a request wait, in nanoseconds.
+fn waits(raw: &config::Limit, kind: &Kind, path: &str) -> Outcome<u64> {
+    let stateless = matches!(kind, Kind::PerRequest(_));
+    if raw.grace_s > GRACE_S_MAX {
+        return refuse(format!("{path}.grace_s"), format!("more than {GRACE_S_MAX}"));
+    }
+    if stateless && raw.grace_s > 0 {
+        return refuse(format!("{path}.grace_s"), "one request is too large at any time");
+    }
+    match raw.action {
+        Violation::Throttle if !matches!(kind, Kind::Rate(_)) => {
+            return refuse(format!("{path}.action"), "only a `rate` can be throttled");
+        }
+        Violation::Queue if stateless => {
+            return refuse(format!("{path}.action"), "a request that is too large waits in vain");
+        }
+        Violation::Throttle => {}
+        _ if raw.max_wait_ms.is_some() => {
+            return refuse(format!("{path}.max_wait_ms"), "only for `action: throttle`");
+        }
+        _ => return Ok(0),
+    }
+    match raw.max_wait_ms.unwrap_or(THROTTLE_MS_DEFAULT) {
+        wait_ms @ 1..=THROTTLE_MS_MAX => Ok(wait_ms * 1_000_000),
+        _ => refuse(format!("{path}.max_wait_ms"), format!("not from 1 to {THROTTLE_MS_MAX}")),
     }
 }
 

@@ -77,7 +77,8 @@ fn reads(config: &Config, limits: &[Limit]) -> Reads {
     Reads {
         body: config.ledger.is_some()
             || limits.iter().any(|limit| limit.meter.reads_body())
-            || looks_at(Dimension::Model),
+            || looks_at(Dimension::Model)
+            || looks_at(Dimension::Tool),
         route: looks_at(Dimension::Route),
         route_metadata: !config.policies.is_empty()
             || !config.actions.is_empty()

@@ -59,6 +59,13 @@ config! {
         /// What a violation does.
         #[serde(default)]
         pub action: Violation,
+        /// Longest wait that `throttle` imposes, in milliseconds, 1 to 600,000; 10,000 if absent.
+        #[serde(default)]
+        pub max_wait_ms: Option<u64>,
+        /// Seconds from a first violation in which requests that would be refused pass, and are counted. There is a
+        /// next first violation in the next window, or once a bucket has been full again.
+        #[serde(default)]
+        pub grace_s: u32,
     }
 }
 
@@ -166,6 +173,14 @@ config! {
         Provider,
         /// The model the client asks for.
         Model,
+        /// The tool the request calls.
+        Tool,
+        /// What the client speaks through: `web`, `api`, `telegram`.
+        Interface,
+        /// Where the client is.
+        Region,
+        /// The client's address.
+        Address,
     }
 }
 
@@ -183,6 +198,10 @@ impl Dimension {
             Self::Workflow => "workflow",
             Self::Provider => "provider",
             Self::Model => "model",
+            Self::Tool => "tool",
+            Self::Interface => "interface",
+            Self::Region => "region",
+            Self::Address => "address",
         }
     }
 }
@@ -194,7 +213,13 @@ config! {
         /// The request is refused with 429.
         #[default]
         Reject,
+        /// The request waits until it fits, up to `max_wait_ms`; beyond that it is refused. For rates.
+        Throttle,
+        /// The request waits in the waiting room; where there is none, or no room, it is refused.
+        Queue,
         /// The request passes, is counted, and is told so.
         Warn,
+        /// Nothing: what would have been refused is counted as such, and nobody is told.
+        Shadow,
     }
 }

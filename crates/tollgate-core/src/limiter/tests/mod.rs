@@ -1,5 +1,7 @@
 //! The limiter against a store of its own: exactness at each limit, all or nothing, lost swaps, dead workers.
 
+mod actions;
+
 use std::cell::{Cell as StdCell, RefCell};
 use std::collections::HashMap;
 
