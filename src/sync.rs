@@ -133,6 +133,7 @@ impl Link {
             seq,
             tallies,
             opening,
+            leases: Vec::new(),
         };
         let body = serde_json::to_vec(&request).ok()?;
         let authorization = self.token.as_ref().map(|token| format!("Bearer {token}"));

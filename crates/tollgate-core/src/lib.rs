@@ -6,6 +6,7 @@
 pub mod answer;
 pub mod billing;
 pub mod hash;
+pub mod lease;
 pub mod limit;
 pub mod limiter;
 pub mod outbox;

@@ -175,6 +175,7 @@ fn fill(ledger: &Served) {
         seq: 1,
         tallies: tallies.collect(),
         opening: None,
+        leases: vec![],
     };
     assert_eq!(post(&ledger.address, &serde_json::to_string(&request).unwrap()), Some(200));
 }

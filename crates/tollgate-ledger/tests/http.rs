@@ -122,6 +122,7 @@ fn request(seq: u64, tallies: Vec<Tally>) -> SyncRequest {
         seq,
         tallies,
         opening: None,
+        leases: vec![],
     }
 }
 

@@ -33,6 +33,7 @@ fn body(start_ms: u64, worker: u64, seq: u64) -> String {
         seq,
         tallies,
         opening: None,
+        leases: vec![],
     };
     serde_json::to_string(&request).unwrap()
 }

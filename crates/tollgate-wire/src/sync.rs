@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Credits, NanoUsd, Tally, TokenCount};
+use crate::{Credits, LeaseAsk, LeaseGrant, NanoUsd, Tally, TokenCount};
 
 /// Version of the protocol. The ledger refuses a version it does not speak.
 pub const PROTOCOL_VERSION: u16 = 1;
@@ -32,6 +32,10 @@ pub struct SyncRequest<T = Tally> {
     /// Asks for the balances this node had before its process started. Sent once after a start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub opening: Option<OpeningRequest>,
+    /// Leases of global quotas that have something to say, at most [`LEASES_MAX`](crate::LEASES_MAX). A filter from
+    /// before leases sends none; a ledger from before them refuses a request with some, so upgrade ledgers first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leases: Vec<LeaseAsk>,
 }
 
 /// The ledger's answer to a [`SyncRequest`].
@@ -44,6 +48,9 @@ pub struct SyncResponse {
     /// Answer to [`SyncRequest::opening`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub opening: Option<OpeningPage>,
+    /// An answer to each of [`SyncRequest::leases`], in their order. Nothing from a ledger from before leases.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leases: Vec<LeaseGrant>,
 }
 
 /// Asks for what the node's earlier processes used in windows that are still open.
@@ -137,11 +144,12 @@ mod tests {
                 windows: vec![WindowRange { start_ms: 0, end_ms: 86_400_000 }],
                 after: None,
             }),
+            leases: Vec::new(),
         };
         let golden = r#"{"version":1,"process":"p1","worker":"w1","node":"edge-1","seq":7,"tallies":[],"opening":{"windows":[{"start_ms":0,"end_ms":86400000}]}}"#;
         assert_eq!(serde_json::to_string(&request).unwrap(), golden);
         assert_eq!(serde_json::from_str::<SyncRequest>(golden).unwrap(), request);
-        let answer = SyncResponse { version: 1, acked_seq: 7, opening: None };
+        let answer = SyncResponse { version: 1, acked_seq: 7, opening: None, leases: Vec::new() };
         assert_eq!(serde_json::to_string(&answer).unwrap(), r#"{"version":1,"acked_seq":7}"#);
     }
 }

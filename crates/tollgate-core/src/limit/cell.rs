@@ -12,7 +12,7 @@ use super::window::Window;
 pub struct Owner(pub u32);
 
 /// What is reserved and not yet settled, by owner. Small: one entry per worker with a request in flight.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Holds(Vec<(Owner, u64)>);
 
 /// Most owners of one cell: a worker beyond that can't hold, and its request is undecided. Envoy runs one VM per
@@ -76,12 +76,17 @@ impl Holds {
         expired
     }
 
+    /// Who holds something.
+    pub fn owners(&self) -> impl Iterator<Item = Owner> {
+        self.0.iter().map(|(owner, _)| *owner)
+    }
+
     /// Drops all holds.
     pub fn clear(&mut self) {
         self.0.clear();
     }
 
-    fn write(&self, out: &mut Writer<'_>) {
+    pub(crate) fn write(&self, out: &mut Writer<'_>) {
         out.u8(self.0.len() as u8);
         for (owner, amount) in &self.0 {
             out.u32(owner.0);
@@ -89,7 +94,7 @@ impl Holds {
         }
     }
 
-    fn read(from: &mut Reader<'_>) -> Option<Self> {
+    pub(crate) fn read(from: &mut Reader<'_>) -> Option<Self> {
         let count = usize::from(from.u8()?);
         if count > OWNERS_MAX {
             return None;

@@ -36,6 +36,24 @@ impl<'a> Reader<'a> {
     pub fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_le_bytes)
     }
+
+    /// The next number of [`Writer::short`].
+    pub fn short(&mut self) -> Option<u64> {
+        let mut value = 0u64;
+        for shift in (0..u64::BITS).step_by(7) {
+            let byte = self.u8()?;
+            let bits = u64::from(byte & 0x7f);
+            // The tenth byte has room for one bit only.
+            if shift == 63 && bits > 1 {
+                return None;
+            }
+            value |= bits << shift;
+            if byte & 0x80 == 0 {
+                return Some(value);
+            }
+        }
+        None
+    }
 }
 
 /// Appends to a vector.
@@ -60,5 +78,38 @@ impl Writer<'_> {
     /// Appends eight bytes.
     pub fn u64(&mut self, value: u64) {
         self.0.extend_from_slice(&value.to_le_bytes());
+    }
+
+    /// Appends a number that is mostly small, seven bits a byte, the low ones first (LEB128): 1 to 10 bytes.
+    pub fn short(&mut self, mut value: u64) {
+        while value > 0x7f {
+            self.0.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.0.push(value as u8);
+    }
+}
+
+/// How many bytes [`Writer::short`] appends.
+pub const fn short_bytes(value: u64) -> usize {
+    let bits = u64::BITS - value.leading_zeros();
+    if bits == 0 { 1 } else { bits.div_ceil(7) as usize }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_numbers_survive_the_bytes_and_cut_or_overlong_ones_are_none() {
+        for value in [0, 1, 0x7f, 0x80, 0x3fff, 0x4000, u64::from(u32::MAX), u64::MAX - 1, u64::MAX] {
+            let mut bytes = Vec::new();
+            Writer(&mut bytes).short(value);
+            assert_eq!(bytes.len(), short_bytes(value));
+            assert_eq!(Reader(&bytes).short(), Some(value));
+            assert_eq!(Reader(&bytes[..bytes.len() - 1]).short(), None);
+        }
+        assert_eq!(Reader(&[0xff; 10]).short(), None);
+        assert_eq!(Reader(&[0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 2]).short(), None);
     }
 }

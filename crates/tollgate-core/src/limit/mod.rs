@@ -13,4 +13,5 @@ pub use owners::{OWNER_SILENCE_S_MAX, Owners};
 pub use slot::{ACCOUNT_BYTES_MAX, Evicted, Fullness, SLOT_BYTES_MAX};
 pub use window::{Calendar, Period, Window};
 
+pub(crate) use codec::{Reader, Writer, short_bytes};
 pub(crate) use slot::{read as read_account, write as write_account};

@@ -335,7 +335,7 @@ mod tests {
         assert_eq!(properties::<WindowRangeDoc>(), fields(opening.windows[0]));
         assert_eq!(properties::<OpeningRequestDoc>(), fields(&opening));
         assert_eq!(properties::<OpeningPageDoc>(), fields(&page));
-        let response = SyncResponse { version: 1, acked_seq: 1, opening: Some(page) };
+        let response = SyncResponse { version: 1, acked_seq: 1, opening: Some(page), leases: vec![] };
         assert_eq!(properties::<SyncResponseDoc>(), fields(response));
         let request = SyncRequest {
             version: 1,
@@ -345,6 +345,7 @@ mod tests {
             seq: 1,
             tallies: vec![full_tally()],
             opening: Some(opening),
+            leases: vec![],
         };
         assert_eq!(properties::<SyncRequestDoc>(), fields(request));
     }

@@ -55,7 +55,7 @@ pub(super) async fn sync(
         Some(query) => Some(open(&app, query).await?),
         None => None,
     };
-    Ok(Json(SyncResponse { version: PROTOCOL_VERSION, acked_seq, opening }))
+    Ok(Json(SyncResponse { version: PROTOCOL_VERSION, acked_seq, opening, leases: Vec::new() }))
 }
 
 /// Reads the body. A sender of another version is told so before its fields are found strange.

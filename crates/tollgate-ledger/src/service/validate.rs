@@ -222,6 +222,7 @@ mod tests {
             seq: 1,
             tallies,
             opening: None,
+            leases: vec![],
         }
     }
 
