@@ -1,6 +1,6 @@
 //! Clients are told how their limits stand.
 
-use tollgate_core::answer;
+use tollgate_core::answer::{self, Shape};
 use tollgate_core::limiter::Admission;
 
 use super::Stream;
@@ -9,22 +9,8 @@ use crate::host::{self, Map};
 impl Stream {
     /// Tells the client how its limits stand.
     pub(super) fn announce(&self, admission: &Admission) {
-        let policy = &self.worker.policy;
-        let mut headers = Vec::with_capacity(9);
-        answer::standing(policy, self.dialect, &admission.statuses, self.decided, &mut headers);
-        for (limit, percent) in &admission.warnings {
-            let name = policy.limit(*limit).map_or("", |limit| limit.name.as_str());
-            headers.push((
-                "x-tollgate-warning",
-                format!("{name};used={percent}; {}", policy.messages.approaching),
-            ));
-        }
-        for limit in &admission.exceeded {
-            let name = policy.limit(*limit).map_or("", |limit| limit.name.as_str());
-            headers
-                .push(("x-tollgate-warning", format!("{name};exceeded; {}", policy.messages.quota_exceeded)));
-        }
-        for (name, value) in headers {
+        let shape = Shape::of(self.dialect);
+        for (name, value) in answer::announce(&self.worker.policy, shape, admission, self.decided) {
             if host::set_header(Map::Response, name, &value).is_err() {
                 break;
             }

@@ -32,6 +32,10 @@ pub(super) fn refusal(worker: &Worker, state: &mut State, tier: &str, rejection:
         }
         Rejection::Unidentified => state.metrics.count("tollgate_unidentified", 1),
         Rejection::UnknownModel(_) => state.metrics.count("tollgate_unknown_model", 1),
+        Rejection::Suspended(_) => state.metrics.count("tollgate_suspended", 1),
+        Rejection::NotEntitled { .. } => state.metrics.count("tollgate_not_entitled", 1),
+        Rejection::BodyTooLarge(_) => state.metrics.count("tollgate_body_too_large", 1),
+        Rejection::Shed(_) => state.metrics.count("tollgate_shed", 1),
         Rejection::Undecided => {}
     }
 }

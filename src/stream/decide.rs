@@ -79,8 +79,14 @@ impl Stream {
     pub(super) fn refuse(&mut self, state: &mut State, rejection: Rejection<'_>) -> Action {
         let worker = Rc::clone(&self.worker);
         let jitter = state.jitter();
-        let Answer { status, headers, body } =
-            answer::refuse(&worker.policy, self.dialect, &self.attributes(), rejection, self.decided, jitter);
+        let Answer { status, headers, body } = answer::refuse(
+            &worker.policy,
+            self.dialect.into(),
+            &self.attributes(),
+            rejection,
+            self.decided,
+            jitter,
+        );
         count::refusal(&worker, state, &self.caller.tier, rejection);
         self.phase = Phase::Refused(match rejection {
             Rejection::Limit(Refusal { limit, .. }) => {

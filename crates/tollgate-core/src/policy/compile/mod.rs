@@ -4,6 +4,7 @@ mod identity;
 mod limits;
 mod money;
 mod running;
+mod telling;
 
 use hashbrown::HashMap;
 
@@ -41,14 +42,14 @@ pub(super) fn policy(config: Config) -> Outcome<Policy> {
         identity: identity::identity(&config)?,
         prices: money::prices(&config.prices)?,
         unknown_model: config.prices.unknown,
-        thresholds: running::thresholds(&config.warnings)?,
+        thresholds: telling::thresholds(&config.warnings)?,
         slots: running::slots(&config.state)?,
         contention: config.state.contention,
         ledger: config.ledger.map(running::ledger).transpose()?,
         reservation: money::reservation(config.reservation)?,
         name: config.name,
         headers: config.headers,
-        messages: config.messages,
+        messages: telling::messages(config.messages)?,
         limits: limits.all,
         common,
         tiers,

@@ -1,4 +1,4 @@
-//! How the filter runs: thresholds, slots, the way to the ledger.
+//! How the filter runs: slots, the way to the ledger.
 
 use super::super::LedgerLink;
 use super::super::config;
@@ -11,19 +11,6 @@ const CONSUMER_BYTES: u32 = 128;
 /// 2^20 slots hold eight million consumers; their keys alone take 200 MB of Envoy's memory.
 const SLOTS_MAX: u32 = 1 << 20;
 const SLOTS_MIN: u32 = 16;
-
-pub(super) fn thresholds(raw: &config::Warnings) -> Outcome<Vec<u8>> {
-    let mut all = raw.thresholds.clone();
-    if all.len() > 8 {
-        return refuse("warnings.thresholds", "more than 8");
-    }
-    if let Some(index) = all.iter().position(|percent| !(1..=100).contains(percent)) {
-        return refuse(format!("warnings.thresholds[{index}]"), "not from 1 to 100");
-    }
-    all.sort_unstable();
-    all.dedup();
-    Ok(all)
-}
 
 pub(super) fn slots(raw: &config::StateConfig) -> Outcome<u32> {
     let wanted = raw.expected_keys.div_ceil(SLOT_BYTES_MEANT / CONSUMER_BYTES).checked_next_power_of_two();

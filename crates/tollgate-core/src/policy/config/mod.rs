@@ -15,6 +15,7 @@ macro_rules! config {
 
 mod identity;
 mod limits;
+mod messages;
 mod money;
 mod running;
 mod telling;
@@ -23,9 +24,10 @@ pub use identity::{Anonymous, ApiKeySource, Identity, JwtSource, Key, Source, Un
 pub use limits::{
     Dimension, Limit, Meter, QuotaConfig, QuotaPeriod, RateConfig, RatePeriod, RoutePolicy, Tier, Violation,
 };
+pub use messages::Messages;
 pub use money::{Action, PriceConfig, Prices, Reservation, UnknownModel};
 pub use running::{Contention, Ledger, StateConfig};
-pub use telling::{Headers, Messages, Warnings};
+pub use telling::{Headers, Warnings};
 
 config! {
     /// The whole configuration.

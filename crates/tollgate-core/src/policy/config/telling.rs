@@ -42,29 +42,3 @@ impl Default for Headers {
         Self { ratelimit: true, dialect: true }
     }
 }
-
-config! {
-    /// What clients read.
-    pub struct Messages {
-        /// A quota is used up.
-        #[serde(default = "default_quota_exceeded")]
-        pub quota_exceeded: String,
-        /// A warning threshold was passed.
-        #[serde(default = "default_approaching")]
-        pub approaching: String,
-    }
-}
-
-fn default_quota_exceeded() -> String {
-    "Quota exceeded. Upgrade your plan or wait for the reset.".into()
-}
-
-fn default_approaching() -> String {
-    "Approaching the limit.".into()
-}
-
-impl Default for Messages {
-    fn default() -> Self {
-        Self { quota_exceeded: default_quota_exceeded(), approaching: default_approaching() }
-    }
-}
