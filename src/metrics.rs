@@ -17,6 +17,8 @@ struct Series {
 #[derive(Debug, Default)]
 pub struct Metrics {
     series: HashMap<String, Series>,
+    /// Where names are put together: counting allocates nothing.
+    name: String,
 }
 
 impl Metrics {
@@ -31,6 +33,20 @@ impl Metrics {
                 self.series.insert(name.into(), Series { metric: None, pending: by });
             }
         }
+    }
+
+    /// Adds to the counter of this name and these labels. An empty value is called `none`.
+    pub fn count_labelled(&mut self, name: &str, labels: &[(&str, &str)], by: u64) {
+        let mut all = core::mem::take(&mut self.name);
+        all.clear();
+        all.push_str(name);
+        for (key, value) in labels {
+            for part in [".", key, "=", if value.is_empty() { "none" } else { value }] {
+                all.push_str(part);
+            }
+        }
+        self.count(&all, by);
+        self.name = all;
     }
 
     /// Hands everything to Envoy.

@@ -9,8 +9,8 @@ use tollgate_core::limiter::{Amounts, Limiter, Reservation, Undecided};
 use tollgate_core::outbox::Outbox;
 use tollgate_core::policy::Policy;
 use tollgate_core::record::Guids;
-use tollgate_core::time::NANOS_PER_SECOND;
-use tollgate_wire::Tally;
+use tollgate_core::time::{NANOS_PER_SECOND, Now};
+use tollgate_wire::TallyOf;
 
 use crate::host::{self, SharedData};
 use crate::metrics::Metrics;
@@ -19,6 +19,9 @@ use crate::sync::Link;
 /// Settlements that wait for another try. Each is a request whose balance others kept changing; beyond it the hold
 /// stays until this VM ends, which is on the safe side.
 const UNSETTLED_MAX: usize = 10_000;
+
+/// Room for the JSON of most tallies.
+const TALLY_BYTES: usize = 512;
 
 /// One VM's worker.
 pub struct Worker {
@@ -78,9 +81,8 @@ impl Worker {
     }
 
     /// Settles a reservation, now or on a later tick.
-    pub fn settle(&self, state: &mut State, reservation: Reservation, actual: &Amounts) {
-        if let Err((rest, error)) =
-            state.limiter.settle(&self.policy, &self.store, host::now(), reservation, actual)
+    pub fn settle(&self, state: &mut State, now: Now, reservation: Reservation, actual: &Amounts) {
+        if let Err((rest, error)) = state.limiter.settle(&self.policy, &self.store, now, reservation, actual)
         {
             state.metrics.count("tollgate_settle_retries", 1);
             if state.unsettled.len() < UNSETTLED_MAX {
@@ -92,8 +94,10 @@ impl Worker {
     }
 
     /// Enters a tally: as filter state for the access log, and for the ledger if there is one.
-    pub fn enter(&self, state: &mut State, tally: Tally) {
-        let Ok(json) = serde_json::to_string(&tally) else {
+    pub fn enter(&self, state: &mut State, now: Now, tally: TallyOf<&str>) {
+        let mut json = Vec::with_capacity(TALLY_BYTES);
+        let written = serde_json::to_writer(&mut json, &tally);
+        let (Ok(()), Ok(json)) = (written, String::from_utf8(json)) else {
             error!("tally {} could not be written", tally.id);
             return;
         };
@@ -101,7 +105,7 @@ impl Worker {
             state.metrics.count("tollgate_journal_failures", 1);
         }
         if self.policy.ledger.is_some() {
-            state.outbox.push(tally, json, host::now().mono_ns);
+            state.outbox.push(tally, json, now.mono_ns);
         }
     }
 
@@ -116,7 +120,7 @@ impl Worker {
             }
         }
         for (reservation, actual) in core::mem::take(&mut state.unsettled) {
-            self.settle(state, reservation, &actual);
+            self.settle(state, now, reservation, &actual);
         }
         state.metrics.flush();
         Link::tick(self, state, now);

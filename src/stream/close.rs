@@ -9,6 +9,7 @@ use tollgate_core::traffic::ResponseParser;
 use tollgate_wire::Outcome;
 
 use super::{Phase, Stream, count};
+use crate::host;
 use crate::worker::State;
 
 impl Stream {
@@ -16,7 +17,7 @@ impl Stream {
     pub(super) fn close(&mut self) {
         let worker = Rc::clone(&self.worker);
         let state = &mut *worker.state.borrow_mut();
-        let (charged, admission, refused_by) = match core::mem::replace(&mut self.phase, Phase::Done) {
+        let (charged, mut admission, refused_by) = match core::mem::replace(&mut self.phase, Phase::Done) {
             Phase::Admitted(admission, demand) => {
                 (self.charge(state, &demand), Some(admission), String::new())
             }
@@ -26,8 +27,9 @@ impl Stream {
             // The client left before its body was here, or Envoy refused it: nothing was decided.
             Phase::Waiting | Phase::Done => return,
         };
-        if let Some(admission) = &admission {
-            worker.settle(state, admission.reservation.clone(), &charged.amounts);
+        let now = host::now();
+        if let Some(admission) = &mut admission {
+            worker.settle(state, now, core::mem::take(&mut admission.reservation), &charged.amounts);
         }
         if self.caller.consumer.is_empty() {
             return;
@@ -38,7 +40,7 @@ impl Stream {
         let id = state.guids.next(self.decided);
         let tally = record::tally(
             &worker.policy,
-            id,
+            &id,
             self.decided,
             &self.attributes(),
             &charged,
@@ -46,7 +48,7 @@ impl Stream {
             facts,
         );
         count::tally(state, &tally);
-        worker.enter(state, tally);
+        worker.enter(state, now, tally);
     }
 
     fn charge(&self, state: &mut State, demand: &Demand) -> Charged {

@@ -2,13 +2,13 @@
 
 use tollgate_core::answer::Rejection;
 use tollgate_core::limiter::Admission;
-use tollgate_wire::Outcome;
+use tollgate_wire::{Outcome, TallyOf};
 
 use crate::worker::{State, Worker};
 
 /// Counts a request that was let through.
 pub(super) fn admission(worker: &Worker, state: &mut State, tier: &str, admission: &Admission) {
-    state.metrics.count(&labelled("tollgate_requests", &[("tier", tier), ("outcome", "admitted")]), 1);
+    state.metrics.count_labelled("tollgate_requests", &[("tier", tier), ("outcome", "admitted")], 1);
     state.metrics.count("tollgate_swap_retries", u64::from(admission.retries));
     state
         .metrics
@@ -16,18 +16,18 @@ pub(super) fn admission(worker: &Worker, state: &mut State, tier: &str, admissio
     let told = admission.warnings.iter().map(|(limit, _)| *limit).chain(admission.exceeded.iter().copied());
     for limit in told {
         let name = worker.policy.limit(limit).map_or("", |limit| limit.name.as_str());
-        state.metrics.count(&labelled("tollgate_warned", &[("limit", name)]), 1);
+        state.metrics.count_labelled("tollgate_warned", &[("limit", name)], 1);
     }
 }
 
 /// Counts a request that Tollgate answered.
 pub(super) fn refusal(worker: &Worker, state: &mut State, tier: &str, rejection: Rejection<'_>) {
-    state.metrics.count(&labelled("tollgate_requests", &[("tier", tier), ("outcome", "rejected")]), 1);
+    state.metrics.count_labelled("tollgate_requests", &[("tier", tier), ("outcome", "rejected")], 1);
     match rejection {
         Rejection::Limit(refusal) => {
             if let Some(limit) = worker.policy.limit(refusal.limit) {
                 let labels = [("kind", limit.kind.label()), ("limit", limit.name.as_str())];
-                state.metrics.count(&labelled("tollgate_violations", &labels), 1);
+                state.metrics.count_labelled("tollgate_violations", &labels, 1);
             }
         }
         Rejection::Unidentified => state.metrics.count("tollgate_unidentified", 1),
@@ -41,27 +41,17 @@ pub(super) fn refusal(worker: &Worker, state: &mut State, tier: &str, rejection:
 }
 
 /// Counts what a request used.
-pub(super) fn tally(state: &mut State, tally: &tollgate_wire::Tally) {
+pub(super) fn tally(state: &mut State, tally: &TallyOf<&str>) {
     if tally.outcome == Outcome::Refused {
         return;
     }
-    state.metrics.count(&labelled("tollgate_answers", &[("outcome", tally.outcome.as_str())]), 1);
-    let tier = tally.tier.as_str();
+    state.metrics.count_labelled("tollgate_answers", &[("outcome", tally.outcome.as_str())], 1);
+    let tier = tally.tier;
     let input = tally.input.0 + tally.cache_read.0 + tally.cache_write.0;
-    state.metrics.count(&labelled("tollgate_tokens", &[("tier", tier), ("kind", "input")]), input);
-    state.metrics.count(&labelled("tollgate_tokens", &[("tier", tier), ("kind", "output")]), tally.output.0);
-    state.metrics.count(&labelled("tollgate_cost_nano_usd", &[("tier", tier)]), tally.cost_nusd.0);
+    state.metrics.count_labelled("tollgate_tokens", &[("tier", tier), ("kind", "input")], input);
+    state.metrics.count_labelled("tollgate_tokens", &[("tier", tier), ("kind", "output")], tally.output.0);
+    state.metrics.count_labelled("tollgate_cost_nano_usd", &[("tier", tier)], tally.cost_nusd.0);
     if tally.unknown_price {
         state.metrics.count("tollgate_unknown_price", 1);
     }
-}
-
-/// A name with its labels, as the example configuration's `stats_tags` take them apart.
-fn labelled(name: &str, labels: &[(&str, &str)]) -> String {
-    labels.iter().fold(String::from(name), |mut all, (key, value)| {
-        for part in [".", key, "=", if value.is_empty() { "none" } else { value }] {
-            all.push_str(part);
-        }
-        all
-    })
 }

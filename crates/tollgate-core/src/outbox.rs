@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use hashbrown::HashMap;
-use tollgate_wire::{SYNC_BODY_BYTES_MAX, Tally};
+use tollgate_wire::{SYNC_BODY_BYTES_MAX, Tally, TallyOf};
 
 /// Tallies in one batch: what the ledger writes in one transaction without keeping others waiting.
 pub const BATCH_TALLIES_MAX: usize = 500;
@@ -50,13 +50,14 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// Adds a tally, and its JSON.
-    pub fn push(&mut self, tally: Tally, json: String, mono_ns: u64) {
+    /// Adds a tally, and its JSON. O(1), and copies nothing before [`WAITING_MAX`].
+    pub fn push(&mut self, tally: TallyOf<&str>, json: String, mono_ns: u64) {
         self.oldest_ns.get_or_insert(mono_ns);
         if self.waiting.len() < WAITING_MAX {
             self.waiting.push_back(json);
             return;
         }
+        let tally = tally.into_owned();
         let key = key(&tally);
         let room = self.merged.len() < MERGED_MAX;
         match self.merged.get_mut(&key) {
@@ -186,13 +187,9 @@ mod tests {
     const SECOND: u64 = 1_000_000_000;
 
     fn push(outbox: &mut Outbox, n: u64) {
-        let tally = Tally {
-            id: n.to_string(),
-            consumer: "a".into(),
-            requests: 1,
-            cost_nusd: NanoUsd(n),
-            ..Tally::default()
-        };
+        let id = n.to_string();
+        let tally =
+            TallyOf { id: &*id, consumer: "a", requests: 1, cost_nusd: NanoUsd(n), ..TallyOf::default() };
         let json = serde_json::to_string(&tally).unwrap();
         outbox.push(tally, json, 0);
     }
@@ -223,7 +220,7 @@ mod tests {
         assert_eq!(outbox.next(0, SECOND).unwrap().tallies.len(), BATCH_TALLIES_MAX);
         let mut outbox = Outbox::default();
         for _ in 0..10 {
-            outbox.push(Tally::default(), "x".repeat(100_000), 0);
+            outbox.push(TallyOf::default(), "x".repeat(100_000), 0);
         }
         let batch = outbox.next(SECOND, SECOND).unwrap();
         assert_eq!(batch.tallies.len(), 2);

@@ -1,6 +1,6 @@
 //! One request's line in the books: its GUID and its tally.
 
-use tollgate_wire::{Outcome, Tally, TokenCount, Warning};
+use tollgate_wire::{Outcome, TallyOf, TokenCount, Warning};
 
 use crate::billing::Charged;
 use crate::limiter::Admission;
@@ -21,18 +21,35 @@ impl Guids {
     }
 
     /// The next one. 2^30 of a VM in one millisecond are distinct.
-    pub fn next(&mut self, now: Now) -> String {
+    pub fn next(&mut self, now: Now) -> Guid {
         self.count = self.count.wrapping_add(1);
         let time = now.wall.millis() & 0xffff_ffff_ffff;
         let random = self.vm >> 32 & 0xfff;
         let tail = (self.vm & 0xffff_ffff) << 30 | u64::from(self.count & 0x3fff_ffff);
-        format!(
-            "{:08x}-{:04x}-7{random:03x}-{:04x}-{:012x}",
-            time >> 16,
-            time & 0xffff,
-            0x8000 | tail >> 48 & 0x3fff,
-            tail & 0xffff_ffff_ffff,
-        )
+        Guid::new(time << 16 | 7 << 12 | random, 1 << 63 | tail)
+    }
+}
+
+/// A GUID in its written form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Guid([u8; 36]);
+
+impl Guid {
+    /// Writes 128 bits as 8-4-4-4-12 hexadecimal digits.
+    fn new(high: u64, low: u64) -> Self {
+        let mut text = [b'-'; 36];
+        let bits = u128::from(high) << 64 | u128::from(low);
+        let digits = text.iter_mut().enumerate().filter(|(at, _)| !matches!(at, 8 | 13 | 18 | 23));
+        for ((_, digit), nth) in digits.zip((0..32u32).rev()) {
+            let nibble = (bits >> (4 * nth)) as u8 & 0xf;
+            *digit = if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
+        }
+        Self(text)
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        core::str::from_utf8(&self.0).unwrap_or_default()
     }
 }
 
@@ -48,36 +65,36 @@ pub struct Facts<'a> {
 }
 
 /// The tally of a request.
-pub fn tally(
+pub fn tally<'a>(
     policy: &Policy,
-    id: String,
+    id: &'a Guid,
     decided: Now,
-    request: &Attributes<'_>,
+    request: &Attributes<'a>,
     charged: &Charged,
     admission: Option<&Admission>,
-    facts: Facts<'_>,
-) -> Tally {
+    facts: Facts<'a>,
+) -> TallyOf<&'a str> {
     let name = |id| policy.limit(id).map(|limit| limit.name.clone()).unwrap_or_default();
     let warnings = admission.into_iter().flat_map(|admission| {
         admission.warnings.iter().map(|(limit, percent)| Warning { limit: name(*limit), percent: *percent })
     });
     let billed = !matches!(charged.outcome, Outcome::Refused | Outcome::Error);
-    Tally {
-        id,
+    TallyOf {
+        id: id.as_str(),
         at_ms: decided.wall.millis(),
-        consumer: request.consumer.into(),
-        team: request.team.into(),
-        project: request.project.into(),
-        tier: request.tier.into(),
-        route: request.route.into(),
-        policy: request.policy.into(),
-        action: request.action.into(),
-        workflow: request.workflow.into(),
-        provider: request.provider.into(),
-        model: request.model.into(),
+        consumer: request.consumer,
+        team: request.team,
+        project: request.project,
+        tier: request.tier,
+        route: request.route,
+        policy: request.policy,
+        action: request.action,
+        workflow: request.workflow,
+        provider: request.provider,
+        model: request.model,
         status: facts.status,
         outcome: charged.outcome,
-        refused_by: facts.refused_by.into(),
+        refused_by: facts.refused_by,
         requests: 1,
         input: TokenCount(charged.tokens.input),
         cache_read: TokenCount(charged.tokens.cache_read),
@@ -102,10 +119,14 @@ mod tests {
         let now = Now { mono_ns: 0, wall: UnixNanos(1_795_305_600_123_000_000) };
         let (mut one, mut two) = (Guids::new(0x0123_4567_89ab_cdef), Guids::new(0x0123_4567_89ab_cdf0));
         let first = one.next(now);
+        let first = first.as_str();
         assert_eq!(first, "01a2008d-747b-7567-a26a-f37bc0000001");
         assert_eq!((first.len(), first.as_bytes()[14]), (36, b'7'));
         assert!(matches!(first.as_bytes()[19], b'8' | b'9' | b'a' | b'b'));
-        let mut all: Vec<String> = (0..1000).flat_map(|_| [one.next(now), two.next(now)]).collect();
+        let mut all: Vec<String> = (0..1000)
+            .flat_map(|_| [one.next(now), two.next(now)])
+            .map(|guid| guid.as_str().to_owned())
+            .collect();
         all.sort();
         all.dedup();
         assert_eq!(all.len(), 2000);

@@ -13,5 +13,5 @@ pub use sync::{
     Balance, OpeningPage, OpeningRequest, PROTOCOL_VERSION, SYNC_BODY_BYTES_MAX, SyncRequest, SyncResponse,
     WindowRange,
 };
-pub use tally::{Outcome, Tally, Warning};
+pub use tally::{Outcome, Tally, TallyOf, Warning};
 pub use units::{Credits, NanoUsd, TokenCount, UnixNanos};

@@ -57,50 +57,52 @@ fn is_false(flag: &bool) -> bool {
 
 /// What one request used and cost. Empty and zero fields are left out on the wire.
 ///
-/// The token classes are disjoint, except that `reasoning` is a part of `output`.
+/// The token classes are disjoint, except that `reasoning` is a part of `output`. `S` is how texts are held: borrowed
+/// where a tally is only written, because a request has a dozen of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Tally {
+#[serde(bound(serialize = "S: Serialize + AsRef<str>", deserialize = "S: Deserialize<'de> + Default"))]
+pub struct TallyOf<S> {
     /// GUID of the transaction (UUID version 7). The ledger enters it once, however often it comes.
-    pub id: String,
+    pub id: S,
     /// When the request was decided, milliseconds since the epoch, UTC.
     pub at_ms: u64,
     /// Who pays.
-    pub consumer: String,
+    pub consumer: S,
     /// The consumer's team, if known.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub team: String,
+    #[serde(skip_serializing_if = "is_empty")]
+    pub team: S,
     /// The consumer's project, if known.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub project: String,
+    #[serde(skip_serializing_if = "is_empty")]
+    pub project: S,
     /// The tier whose limits applied.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub tier: String,
+    #[serde(skip_serializing_if = "is_empty")]
+    pub tier: S,
     /// Envoy's route name, where the policy reads it.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub route: String,
+    #[serde(skip_serializing_if = "is_empty")]
+    pub route: S,
     /// The route's `tollgate` metadata: policy.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub policy: String,
+    #[serde(skip_serializing_if = "is_empty")]
+    pub policy: S,
     /// The route's `tollgate` metadata: action.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub action: String,
+    #[serde(skip_serializing_if = "is_empty")]
+    pub action: S,
     /// The route's `tollgate` metadata: workflow.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub workflow: String,
+    #[serde(skip_serializing_if = "is_empty")]
+    pub workflow: S,
     /// The API the request speaks: `openai`, `anthropic`.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub provider: String,
+    #[serde(skip_serializing_if = "is_empty")]
+    pub provider: S,
     /// The model the client asked for.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub model: String,
+    #[serde(skip_serializing_if = "is_empty")]
+    pub model: S,
     /// HTTP status the client got; 0 when it got none.
     pub status: u16,
     /// How it ended.
     pub outcome: Outcome,
     /// The limit that refused it, if one did.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub refused_by: String,
+    #[serde(skip_serializing_if = "is_empty")]
+    pub refused_by: S,
     /// Requests this tally stands for: 1, or more once tallies were merged while the ledger was away.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub requests: u32,
@@ -136,6 +138,47 @@ pub struct Tally {
     pub warnings: Vec<Warning>,
 }
 
+/// A tally with its own texts.
+pub type Tally = TallyOf<String>;
+
+impl TallyOf<&str> {
+    /// The same with texts of its own.
+    pub fn into_owned(self) -> Tally {
+        Tally {
+            id: self.id.into(),
+            at_ms: self.at_ms,
+            consumer: self.consumer.into(),
+            team: self.team.into(),
+            project: self.project.into(),
+            tier: self.tier.into(),
+            route: self.route.into(),
+            policy: self.policy.into(),
+            action: self.action.into(),
+            workflow: self.workflow.into(),
+            provider: self.provider.into(),
+            model: self.model.into(),
+            status: self.status,
+            outcome: self.outcome,
+            refused_by: self.refused_by.into(),
+            requests: self.requests,
+            input: self.input,
+            cache_read: self.cache_read,
+            cache_write: self.cache_write,
+            output: self.output,
+            reasoning: self.reasoning,
+            cost_nusd: self.cost_nusd,
+            credits: self.credits,
+            price_version: self.price_version,
+            unknown_price: self.unknown_price,
+            warnings: self.warnings,
+        }
+    }
+}
+
+fn is_empty(text: &impl AsRef<str>) -> bool {
+    text.as_ref().is_empty()
+}
+
 fn is_zero_u32(value: &u32) -> bool {
     *value == 0
 }
@@ -166,6 +209,9 @@ mod tests {
         let golden = r#"{"id":"01900000-0000-7000-8000-000000000001","at_ms":1795305600000,"consumer":"alice","tier":"free","provider":"openai","model":"gpt-5.4-mini","status":200,"outcome":"ok","input":86,"cache_read":1920,"output":300,"reasoning":192,"cost_nusd":1558500,"price_version":1}"#;
         assert_eq!(serde_json::to_string(&tally).unwrap(), golden);
         assert_eq!(serde_json::from_str::<Tally>(golden).unwrap(), tally);
+        let borrowed: TallyOf<&str> = serde_json::from_str(golden).unwrap();
+        assert_eq!(serde_json::to_string(&borrowed).unwrap(), golden);
+        assert_eq!(borrowed.into_owned(), tally);
     }
 
     #[test]
