@@ -22,6 +22,7 @@ pub struct Ledger {
     folder: TempDir,
     database: PathBuf,
     address: SocketAddr,
+    token: String,
 }
 
 /// What a group of requests used, as `GET /v1/usage` tells it.
@@ -57,7 +58,13 @@ impl Ledger {
         let database = path.map_or_else(|| folder.path().join("ledger.db"), Path::to_path_buf);
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let (process, address) = serve(&folder, &database, any).await?;
-        Ok(Self { process, folder, database, address })
+        let token = make_token(&database, "admin")?;
+        Ok(Self { process, folder, database, address, token })
+    }
+
+    /// A token of role admin.
+    pub fn token(&self) -> &str {
+        &self.token
     }
 
     /// Where it listens.
@@ -119,7 +126,7 @@ impl Ledger {
 
     /// Asks its API.
     pub async fn try_get(&self, path: &str) -> anyhow::Result<Answer> {
-        Call::get(path).key(TOLLGATE_TOKEN).send(self.address).await
+        Call::get(path).key(&self.token).send(self.address).await
     }
 
     /// What everybody used together.
@@ -170,7 +177,7 @@ impl Ledger {
     pub fn command(&self, arguments: &[&str]) -> anyhow::Result<String> {
         let output = Command::new(paths::tollgate()?)
             .args(arguments)
-            .env("TOLLGATE_TOKEN", TOLLGATE_TOKEN)
+            .env("TOLLGATE_TOKEN", &self.token)
             .env("TOLLGATE_LEDGER", format!("http://{}", self.address))
             .stdin(Stdio::null())
             .output()?;
@@ -179,6 +186,19 @@ impl Ledger {
         }
         Ok(String::from_utf8(output.stdout)?)
     }
+}
+
+/// Makes a token on the database itself.
+fn make_token(database: &Path, role: &str) -> anyhow::Result<String> {
+    let output = Command::new(paths::tollgate()?)
+        .args(["token", "create", "--role", role, "--database"])
+        .arg(format!("sqlite:{}", database.display()))
+        .stdin(Stdio::null())
+        .output()?;
+    if !output.status.success() {
+        bail!("no token: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
 async fn serve(

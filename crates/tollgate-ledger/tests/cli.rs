@@ -44,7 +44,7 @@ impl Files {
 #[test]
 fn the_help_names_every_command() {
     let help = stdout(&run(&["--help"]));
-    for command in ["check", "usage", "entries", "ledger"] {
+    for command in ["check", "usage", "entries", "token", "ledger"] {
         assert!(help.contains(command), "{help}");
     }
     let help = stdout(&run(&["ledger", "--help"]));
@@ -185,7 +185,7 @@ fn usage_is_a_table_with_totals() {
     let files = Files::new();
     let ledger = Served::start(&files.path("ledger.db"));
     fill(&ledger);
-    let token = files.write("token", &format!("{TOKEN}\n"));
+    let token = files.write("token", &format!("{}\n", token(&files.path("ledger.db"), "viewer")));
     let ask = |more: &[&str]| {
         let output = run(&[&["usage", "--ledger", &ledger.address, "--token-file", &token], more].concat());
         assert_eq!(code(&output), 0, "{}", stderr(&output));
@@ -214,9 +214,10 @@ fn entries_are_exported_whole() {
     let files = Files::new();
     let ledger = Served::start(&files.path("ledger.db"));
     fill(&ledger);
+    let token = token(&files.path("ledger.db"), "viewer");
     let ask = |more: &[&str]| {
         let arguments = [&["entries", "--ledger", &ledger.address], more].concat();
-        let output = tollgate().args(arguments).env("TOLLGATE_TOKEN", TOKEN).output().unwrap();
+        let output = tollgate().args(arguments).env("TOLLGATE_TOKEN", &token).output().unwrap();
         assert_eq!(code(&output), 0, "{}", stderr(&output));
         stdout(&output)
     };
@@ -267,6 +268,41 @@ fn a_ledger_without_a_token_is_closed_and_an_empty_one_is_none() {
         let ledger = Served::start_with(&files.path("ledger.db"), &[], token);
         assert_eq!(post(&ledger.address, "{}"), Some(403), "{token:?}");
     }
+}
+
+#[test]
+fn a_token_is_made_on_the_database_and_ended_through_the_ledger() {
+    let files = Files::new();
+    let database = files.path("ledger.db");
+    // Before there is a database at all.
+    let admin = token(&database, "admin");
+    let ledger = Served::start_with(&database, &[], None);
+    let ask = |arguments: &[&str], token: &str| {
+        let arguments = [arguments, &["--ledger", &ledger.address]].concat();
+        tollgate().args(arguments).env("TOLLGATE_TOKEN", token).output().unwrap()
+    };
+    let made =
+        ask(&["token", "create", "--role", "self", "--consumer", "alice", "--days", "1", "--json"], &admin);
+    let made: Value = serde_json::from_str(&stdout(&made)).unwrap();
+    let (id, own) = (made["id"].as_str().unwrap(), made["token"].as_str().unwrap());
+    let table = stdout(&ask(&["token", "list"], &admin));
+    assert!(table.contains(id) && table.contains("alice") && !table.contains(own), "{table}");
+    // A token does what its role may, and the filter's alone sends tallies.
+    for (arguments, token) in [(["token", "list"].as_slice(), own), (&["usage"], own), (&["usage"], "wrong")]
+    {
+        assert_eq!(code(&ask(arguments, token)), 2, "{arguments:?}");
+    }
+    let viewer = token(&database, "viewer");
+    assert_eq!(code(&ask(&["usage"], &viewer)), 0);
+    assert!(stderr(&ask(&["token", "revoke", id], &viewer)).contains("403"));
+    assert_eq!(code(&ask(&["token", "revoke", id], &admin)), 0);
+    assert!(stderr(&ask(&["token", "revoke", id], &admin)).contains("404"));
+    assert!(stderr(&ask(&["usage"], own)).contains("401"));
+    let (_, log) = ledger.terminate();
+    let secrets = [&admin, own, &viewer].map(|token| token.rsplit('_').next().unwrap().to_owned());
+    let bytes = std::fs::read(&database).unwrap();
+    let kept = String::from_utf8_lossy(&bytes);
+    assert!(secrets.iter().all(|secret| !kept.contains(secret) && !log.concat().contains(secret)));
 }
 
 #[test]

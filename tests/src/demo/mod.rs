@@ -33,7 +33,7 @@ async fn keep(stage: &Stage) -> anyhow::Result<()> {
     println!("\nRunning until Ctrl-C");
     println!("  models through Tollgate   http://{envoy}");
     println!("  Envoy's metrics           http://{admin}/stats/prometheus");
-    println!("  the ledger                http://{ledger}  (token: {})", crate::envoy::TOLLGATE_TOKEN);
+    println!("  the ledger                http://{ledger}  (token: {})", stage.ledger.token());
     println!("  Envoy's configuration     {}", stage.envoy.config_path()?.display());
     println!("\nTry:");
     let body = r#"{"model":"gpt-5.4-mini","messages":[{"role":"user","content":"hello"}]}"#;
@@ -42,10 +42,7 @@ async fn keep(stage: &Stage) -> anyhow::Result<()> {
         "  curl -si http://{envoy}/v1/chat/completions -H '{json}' -H 'authorization: Bearer {key}' -d '{body}'"
     );
     println!("  curl -s http://{admin}/stats/prometheus | grep ^tollgate_");
-    println!(
-        "  curl -s http://{ledger}/v1/usage -H 'authorization: Bearer {}'",
-        crate::envoy::TOLLGATE_TOKEN
-    );
+    println!("  curl -s http://{ledger}/v1/usage -H 'authorization: Bearer {}'", stage.ledger.token());
     std::io::stdout().flush()?;
     tokio::signal::ctrl_c().await?;
     Ok(())

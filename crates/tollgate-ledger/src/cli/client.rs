@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
-use ureq::http::{Response, Uri};
+use ureq::http::{Method, Request, Response, Uri};
 use ureq::{Agent, Body};
 
 use super::LedgerArgs;
@@ -46,6 +47,21 @@ pub(super) enum ClientError {
     Token(String),
 }
 
+/// An absolute path of these segments, each percent-encoded: a consumer may be called anything.
+pub(super) fn address_of(segments: &[&str]) -> String {
+    let mut path = String::new();
+    for segment in segments {
+        path.push('/');
+        for byte in segment.bytes() {
+            match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => path.push(byte.into()),
+                _ => path.push_str(&format!("%{byte:02X}")),
+            }
+        }
+    }
+    path
+}
+
 /// A ledger and the right to ask it.
 pub(super) struct Client {
     agent: Agent,
@@ -79,8 +95,44 @@ impl Client {
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
-        let mut response = request
-            .call()
+        self.answer(request.call())
+    }
+
+    /// Posts a JSON document to the address made of these segments.
+    pub(super) fn post(&self, path: &[&str], body: &impl Serialize) -> Result<Response<Body>, ClientError> {
+        self.send(Method::POST, path, body)
+    }
+
+    /// Puts a JSON document.
+    #[allow(dead_code, reason = "for the routes of consumers")]
+    pub(super) fn put(&self, path: &[&str], body: &impl Serialize) -> Result<Response<Body>, ClientError> {
+        self.send(Method::PUT, path, body)
+    }
+
+    /// Deletes what is under the address.
+    pub(super) fn delete(&self, path: &[&str]) -> Result<Response<Body>, ClientError> {
+        self.send(Method::DELETE, path, &serde_json::json!({}))
+    }
+
+    fn send(
+        &self,
+        method: Method,
+        path: &[&str],
+        body: &impl Serialize,
+    ) -> Result<Response<Body>, ClientError> {
+        let uri = format!("{}{}", self.address, address_of(path));
+        let body = serde_json::to_vec(body).map_err(|why| ClientError::Answer(why.into()))?;
+        let mut request =
+            Request::builder().method(method).uri(uri).header("content-type", "application/json");
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let request = request.body(body).map_err(|_| ClientError::Address(self.address.clone()))?;
+        self.answer(self.agent.run(request))
+    }
+
+    fn answer(&self, called: Result<Response<Body>, ureq::Error>) -> Result<Response<Body>, ClientError> {
+        let mut response = called
             .map_err(|why| ClientError::Reach { address: self.address.clone(), source: Box::new(why) })?;
         if response.status().is_success() {
             return Ok(response);
@@ -103,5 +155,15 @@ impl Client {
     /// The body as JSON.
     pub(super) fn json<T: DeserializeOwned>(response: Response<Body>) -> Result<T, ClientError> {
         serde_json::from_str(&Self::text(response)?).map_err(|why| ClientError::Answer(why.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_of_any_characters_is_one_segment() {
+        assert_eq!(address_of(&["v1", "a/b?c#d %é"]), "/v1/a%2Fb%3Fc%23d%20%25%C3%A9");
     }
 }

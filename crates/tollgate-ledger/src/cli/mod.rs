@@ -6,12 +6,16 @@ mod client;
 mod entries;
 mod filters;
 mod serve;
+mod table;
+mod token;
 mod usage;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::service::Clock;
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +62,9 @@ enum Command {
     Usage(UsageArgs),
     /// Export the audit trail, oldest first
     Entries(EntriesArgs),
+    /// Make, list and revoke the tokens of the ledger's API
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     /// Run the ledger, or work on its database
     #[command(subcommand)]
     Ledger(LedgerCommand),
@@ -67,8 +74,10 @@ enum Command {
 enum LedgerCommand {
     /// Run the ledger service
     ///
-    /// Stops in order on SIGTERM and SIGINT: finishes requests in flight and commits what was received. Until a token
-    /// is configured the API answers 403; /healthz, /readyz, /metrics and /openapi.json are open.
+    /// Stops in order on SIGTERM and SIGINT: finishes requests in flight and commits what was received. The token of
+    /// --token-file or TOLLGATE_TOKEN is the one that the Envoys share: it may send tallies and nothing else. Everybody
+    /// else needs a token of `tollgate token create`. Until there is any the API answers 403; /healthz, /readyz,
+    /// /metrics and /openapi.json are open.
     Serve(ServeArgs),
     /// Prove that the books are right: usage is the sum of the entries, and no entry is there twice
     ///
@@ -210,6 +219,7 @@ pub fn run(cli: Cli) -> Ended {
         Command::Check { files } => check::check(&files, &mut std::io::stdout()),
         Command::Usage(args) => usage::usage(&args, &mut std::io::stdout()),
         Command::Entries(args) => entries::entries(&args, &mut std::io::stdout()),
+        Command::Token(command) => token::token(&command, &mut std::io::stdout()),
         Command::Ledger(LedgerCommand::Serve(args)) => serve::serve(args),
         Command::Ledger(LedgerCommand::Audit { database, json }) => {
             audit::audit(&database.database, json, &mut std::io::stdout())
@@ -223,6 +233,17 @@ pub fn run(cli: Cli) -> Ended {
 
 /// What a command answers; an error is told to people and ends in exit code 2.
 type Answer = Result<Ended, Box<dyn std::error::Error + Send + Sync>>;
+
+/// The system's clock, milliseconds since the epoch.
+fn now_ms() -> u64 {
+    Clock::System.now_ms()
+}
+
+/// A moment as people read it; nothing for none.
+fn moment(at_ms: Option<u64>) -> String {
+    let at = at_ms.and_then(|ms| jiff::Timestamp::from_millisecond(i64::try_from(ms).ok()?).ok());
+    at.map_or_else(String::new, |at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+}
 
 /// An error and its causes, on one line.
 fn chain(error: &(dyn std::error::Error + 'static)) -> String {

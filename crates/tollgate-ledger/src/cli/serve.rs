@@ -14,7 +14,9 @@ pub(super) fn serve(args: ServeArgs) -> Answer {
     start_log(args.log_format);
     let token = args.token.read()?.as_deref().and_then(Token::new);
     if token.is_none() {
-        tracing::warn!("no token is configured: /v1 answers 403 (set TOLLGATE_TOKEN or --token-file)");
+        tracing::warn!(
+            "no token of the Envoys is configured (TOLLGATE_TOKEN or --token-file): only tokens in the database count"
+        );
     }
     let store = SqliteStore::open(&SqliteOptions::new(&args.database.database))?;
     let state = AppState::new(Arc::new(store), token, args.retention_months);

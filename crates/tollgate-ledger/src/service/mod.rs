@@ -1,6 +1,7 @@
 //! HTTP around the books. Handlers turn requests into questions to the [`Store`] and answers into JSON; the status of
 //! an answer is chosen here and nowhere deeper.
 
+mod asking;
 mod auth;
 mod clock;
 mod cursor;
@@ -13,6 +14,7 @@ mod range;
 mod router;
 mod serve;
 mod sync;
+mod tokens;
 mod usage;
 mod validate;
 
@@ -24,16 +26,19 @@ pub use entries::{CSV_COLUMNS, EntriesPage};
 pub use metrics::Metrics;
 pub use router::router;
 pub use serve::{ServeError, Serving};
+pub use tokens::{NewToken, TokenView, TokenWanted, TokensPage, issue};
 pub use usage::{UsageGroup, UsagePage};
 
-use crate::store::Store;
+use crate::store::{AdminStore, Books, Store};
 
 /// What the handlers share.
 #[derive(Clone)]
 pub struct AppState {
     /// The books.
     pub store: Arc<dyn Store>,
-    /// Who may ask; nobody when there is none.
+    /// What operators decided.
+    pub admin: Arc<dyn AdminStore>,
+    /// The token that the Envoys share, if they share one.
     pub token: Option<Arc<Token>>,
     /// What time it is.
     pub clock: Clock,
@@ -45,9 +50,10 @@ pub struct AppState {
 
 impl AppState {
     /// State over some books, with the system's clock and nothing counted yet.
-    pub fn new(store: Arc<dyn Store>, token: Option<Token>, retention_months: u32) -> Self {
+    pub fn new(books: Arc<dyn Books>, token: Option<Token>, retention_months: u32) -> Self {
         Self {
-            store,
+            store: books.clone(),
+            admin: books,
             token: token.map(Arc::new),
             clock: Clock::System,
             metrics: Arc::new(Metrics::new()),

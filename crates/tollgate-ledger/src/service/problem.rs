@@ -43,6 +43,14 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "/problems/bad-request", "The request can't be understood", detail)
     }
 
+    /// The request is understood, and one of its fields is wrong.
+    pub fn refused(field: &'static str, problem: impl std::fmt::Display) -> Self {
+        let detail = format!("{field} {problem}");
+        let title = "A field is wrong";
+        let problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "/problems/refused", title, detail);
+        Self { field: Some(field), ..problem }
+    }
+
     /// There is nothing under this address.
     pub fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, "/problems/not-found", "There is nothing here", "See /openapi.json.")

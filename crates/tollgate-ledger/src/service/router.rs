@@ -10,7 +10,9 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{AppState, auth, entries, metrics, openapi, probes, problem::Problem, sync, usage};
+use super::asking::BODY_BYTES_MAX;
+use super::{AppState, auth, entries, metrics, openapi, probes, problem::Problem, sync, tokens, usage};
+use crate::admin::Right;
 
 /// The app over some state.
 pub fn router(state: AppState) -> Router {
@@ -25,13 +27,19 @@ pub fn router(state: AppState) -> Router {
 }
 
 fn documented(state: &AppState) -> OpenApiRouter<AppState> {
-    let closed = OpenApiRouter::new()
-        .routes(routes!(sync::sync))
-        .routes(routes!(usage::usage))
-        .routes(routes!(entries::entries))
-        .route_layer(middleware::from_fn_with_state(state.clone(), auth::require_token));
+    let only = |right: Right, routes: OpenApiRouter<AppState>| {
+        routes.route_layer(middleware::from_fn_with_state((state.clone(), right), auth::require))
+    };
+    let sync = OpenApiRouter::new().routes(routes!(sync::sync));
+    let read = OpenApiRouter::new().routes(routes!(usage::usage)).routes(routes!(entries::entries));
+    let administer = OpenApiRouter::new()
+        .routes(routes!(tokens::create, tokens::list))
+        .routes(routes!(tokens::revoke))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
     OpenApiRouter::with_openapi(openapi::Document::openapi())
-        .merge(closed)
+        .merge(only(Right::Sync, sync))
+        .merge(only(Right::Read, read))
+        .merge(only(Right::Administer, administer))
         .routes(routes!(probes::healthz))
         .routes(routes!(probes::readyz))
         .routes(routes!(probes::metrics))

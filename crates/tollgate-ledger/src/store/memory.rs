@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use tollgate_wire::{Balance, Outcome, Tally};
 
+use super::memory_admin::Records;
 use super::{
     Alert, Applied, AuditReport, BATCH_MEMORY_MS, Batch, Dimension, EntriesQuery, Entry, Ingested, KeyPart,
     OpeningCursor, OpeningQuery, Store, StoreError, Sums, UsageQuery, UsageReport, UsageRow, rollup,
@@ -17,6 +18,7 @@ use crate::calendar::Month;
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     books: Mutex<Books>,
+    records: Mutex<Records>,
 }
 
 #[derive(Debug, Default)]
@@ -38,6 +40,12 @@ impl MemoryStore {
     fn books(&self) -> Result<MutexGuard<'_, Books>, StoreError> {
         let books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
         if books.closed { Err(StoreError::Closed) } else { Ok(books) }
+    }
+
+    /// The records, while the store is open.
+    pub(super) fn admin(&self) -> Result<MutexGuard<'_, Records>, StoreError> {
+        drop(self.books()?);
+        Ok(self.records.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -4,7 +4,9 @@
 //! PostgreSQL. It speaks of batches and questions, not of rows and transactions, because the engines enter a batch
 //! best in different ways. Time is an argument everywhere: no engine reads a clock.
 
+pub mod admin;
 mod memory;
+mod memory_admin;
 mod query;
 mod rollup;
 mod sqlite;
@@ -14,6 +16,10 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 use tollgate_wire::{Balance, NanoUsd, Tally};
 
+pub use admin::{
+    AdminStore, Chain, Change, Changed, FacetCount, Facets, Record, RecordKind, RecordsQuery, TrailEntry,
+    TrailQuery, hex, prove_chain,
+};
 pub use memory::MemoryStore;
 pub use query::{
     Dimension, EntriesQuery, Entry, EntryCursor, KeyPart, OpeningCursor, OpeningQuery, UsageFilter,
@@ -50,7 +56,7 @@ impl Batch {
         hasher.update([0]);
         hasher.update(serde_json::to_vec(&self.tallies)?);
         let digest = hasher.finalize();
-        Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+        Ok(hex(&digest))
     }
 }
 
@@ -217,3 +223,8 @@ pub trait Store: Send + Sync + 'static {
     /// Finishes what is queued and closes. Later calls answer [`StoreError::Closed`].
     async fn close(&self);
 }
+
+/// An engine that keeps the books and what operators decide about them.
+pub trait Books: Store + AdminStore {}
+
+impl<T: Store + AdminStore> Books for T {}

@@ -4,10 +4,12 @@
 
 pub mod process;
 
+use tollgate_ledger::admin::{Asked, Role};
 use tollgate_ledger::calendar::{DAY_MS, Month, WindowKind};
+use tollgate_ledger::service::{TokenWanted, issue};
 use tollgate_ledger::store::{
-    Applied, Batch, Dimension, EntriesQuery, Entry, Ingested, Store, Sums, UsageFilter, UsageQuery,
-    UsageReport,
+    AdminStore, Applied, Batch, Dimension, EntriesQuery, Entry, Ingested, Store, Sums, UsageFilter,
+    UsageQuery, UsageReport,
 };
 use tollgate_wire::{Credits, NanoUsd, Outcome, Tally, TokenCount};
 
@@ -75,6 +77,18 @@ pub fn by(group_by: &[Dimension]) -> UsageQuery {
         after: None,
         limit: 1000,
     }
+}
+
+/// A token of this role, made on the store itself.
+pub async fn issue_token(store: &dyn AdminStore, role: Role, consumer: Option<&str>) -> String {
+    let wanted = TokenWanted {
+        role,
+        consumer: consumer.map(str::to_owned),
+        name: "of the tests".into(),
+        expires_ms: None,
+    };
+    let asked = Asked { actor: "tests".into(), now_ms: NOON_MS, ..Asked::default() };
+    issue(store, &asked, &wanted).await.unwrap().token
 }
 
 /// Sums over everything.

@@ -76,6 +76,15 @@ pub fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
+/// A token of this role, made on the database by the command.
+pub fn token(database: &Path, role: &str) -> String {
+    let database = format!("sqlite:{}", database.display());
+    let output =
+        tollgate().args(["token", "create", "--role", role, "--database", &database]).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    stdout(&output).trim().to_owned()
+}
+
 /// `tollgate ledger audit`.
 pub fn audit(database: &Path) -> Output {
     let database = format!("sqlite:{}", database.display());

@@ -18,7 +18,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const STATEMENTS_KEPT: usize = 64;
 
 /// The schema's history. A version is never changed once released; a new one is added.
-const MIGRATIONS: &[(u32, &str)] = &[(1, include_str!("schema/0001_books.sql"))];
+const MIGRATIONS: &[(u32, &str)] =
+    &[(1, include_str!("schema/0001_books.sql")), (2, include_str!("schema/0002_admin.sql"))];
 
 /// Opens for reading and writing, and makes the file if there is none: readable by its owner alone, since it says
 /// who used what.

@@ -6,6 +6,7 @@
 //!
 //! Parameters are written ?1, ?2: SQLite takes $1 for a name and numbers it by its first appearance.
 
+mod admin;
 mod audit;
 mod connect;
 mod ingest;

@@ -30,8 +30,17 @@ type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
 enum Job {
     Ingest(Box<HashedBatch>, Reply<Ingested>),
-    Retain { now_ms: u64, oldest_kept: Month, reply: Reply<Vec<Month>> },
-    Heartbeat { now_ms: u64, reply: Reply<()> },
+    Retain {
+        now_ms: u64,
+        oldest_kept: Month,
+        reply: Reply<Vec<Month>>,
+    },
+    Heartbeat {
+        now_ms: u64,
+        reply: Reply<()>,
+    },
+    /// Something that is no batch and brings its own transaction and reply.
+    Run(Box<dyn FnOnce(&mut Connection) + Send>),
     Close,
 }
 
@@ -74,6 +83,19 @@ impl Writer {
 
     pub(super) async fn heartbeat(&self, now_ms: u64) -> Result<(), StoreError> {
         self.ask(|reply| Job::Heartbeat { now_ms, reply }).await
+    }
+
+    /// Runs work of another kind on the writer's connection, between two groups.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.ask(|reply| {
+            Job::Run(Box::new(move |connection| {
+                let _ = reply.send(work(connection));
+            }))
+        })
+        .await
     }
 
     pub(super) fn commits(&self) -> (u64, u64) {
@@ -128,6 +150,7 @@ impl Scribe {
                 Job::Heartbeat { now_ms, reply } => {
                     let _ = reply.send(self.heartbeat(now_ms));
                 }
+                Job::Run(work) => work(&mut self.connection),
                 Job::Close => break,
             }
             if next.is_none() {
