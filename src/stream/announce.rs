@@ -9,7 +9,7 @@ use crate::host::{self, Map};
 impl Stream {
     /// Tells the client how its limits stand.
     pub(super) fn announce(&self, admission: &Admission) {
-        let shape = Shape::of(self.dialect);
+        let shape = Shape::of(self.dialect());
         for (name, value) in answer::announce(&self.worker.policy, shape, admission, self.decided) {
             if host::set_header(Map::Response, name, &value).is_err() {
                 break;

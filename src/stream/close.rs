@@ -34,8 +34,7 @@ impl Stream {
         if self.caller.consumer.is_empty() {
             return;
         }
-        let unknown_price = self.facts.is_some()
-            && billing::rate(&worker.policy, self.model()).is_ok_and(|rate| rate.unknown);
+        let unknown_price = self.facts.is_some() && self.rate().is_ok_and(|rate| rate.unknown);
         let facts = Facts { status: self.ending.status, refused_by: &refused_by, unknown_price };
         let id = state.guids.next(self.decided);
         let tally = record::tally(
@@ -53,7 +52,7 @@ impl Stream {
 
     fn charge(&self, state: &mut State, demand: &Demand) -> Charged {
         let policy = &self.worker.policy;
-        let (Some(facts), Ok(rate)) = (&self.facts, billing::rate(policy, self.model())) else {
+        let (Some(facts), Ok(rate)) = (&self.facts, self.rate()) else {
             return Charged { outcome: self.outcome_unread(), ..Charged::default() };
         };
         let seen = self.parser.as_ref().map(ResponseParser::observed).unwrap_or_default();

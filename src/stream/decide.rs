@@ -4,11 +4,11 @@ use std::rc::Rc;
 
 use log::warn;
 use proxy_wasm::types::Action;
-use tollgate_core::answer::{self, Answer, Rejection};
+use tollgate_core::answer::{self, Answer, Asker, Rejection, Shape};
 use tollgate_core::billing;
 use tollgate_core::limiter::{Admission, Decision, Demand, Refusal, Undecided};
 use tollgate_core::policy::config::Contention;
-use tollgate_core::traffic::inspect_request;
+use tollgate_core::traffic::Dialect;
 
 use super::{Phase, Stream, count};
 use crate::host::{self, Buffer};
@@ -28,12 +28,19 @@ impl Stream {
             (self.route.policy, self.route.action, self.route.workflow) =
                 (leaf("policy"), leaf("action"), leaf("workflow"));
         }
+        if reads.body {
+            let named = text("xds\0route_metadata\0filter_metadata\0tollgate\0dialect");
+            self.route.dialect = Dialect::named(&named);
+            if self.route.dialect.is_none() && !named.is_empty() {
+                warn!("a route's metadata names no dialect: {named}");
+            }
+        }
     }
 
     pub(super) fn inspect(&mut self, size: usize) {
-        if let Some(dialect) = self.dialect {
+        if let Some(endpoint) = &self.endpoint {
             let body = if size == 0 { None } else { host::buffer(Buffer::Request, size) };
-            self.facts = Some(inspect_request(dialect, &body.unwrap_or_default()));
+            self.facts = Some(endpoint.inspect(&body.unwrap_or_default()));
         }
     }
 
@@ -45,7 +52,7 @@ impl Stream {
         state.metrics.count("tollgate_checks", 1);
         let mut demand = Demand::default();
         if let Some(facts) = &self.facts {
-            let Ok(rate) = billing::rate(&worker.policy, self.model()) else {
+            let Ok(rate) = self.rate() else {
                 let model = self.model().to_owned();
                 return self.refuse(state, Rejection::UnknownModel(&model));
             };
@@ -79,14 +86,12 @@ impl Stream {
     pub(super) fn refuse(&mut self, state: &mut State, rejection: Rejection<'_>) -> Action {
         let worker = Rc::clone(&self.worker);
         let jitter = state.jitter();
-        let Answer { status, headers, body } = answer::refuse(
-            &worker.policy,
-            self.dialect.into(),
-            &self.attributes(),
-            rejection,
-            self.decided,
-            jitter,
-        );
+        let asker = Asker {
+            shape: Shape::of(self.dialect()),
+            rpc_id: self.facts.as_ref().and_then(|facts| facts.call_id.as_deref()),
+        };
+        let Answer { status, headers, body } =
+            answer::refuse(&worker.policy, asker, &self.attributes(), rejection, self.decided, jitter);
         count::refusal(&worker, state, &self.caller.tier, rejection);
         self.phase = Phase::Refused(match rejection {
             Rejection::Limit(Refusal { limit, .. }) => {

@@ -3,6 +3,7 @@
 //! Here are Envoy's callbacks and what a stream knows; what happens at each stage is a file of its own.
 
 mod announce;
+mod body;
 mod close;
 mod count;
 mod decide;
@@ -12,11 +13,11 @@ use std::rc::Rc;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 use tollgate_core::answer::Rejection;
-use tollgate_core::billing::Ending;
+use tollgate_core::billing::{self, Ending, Rate, Unpriced};
 use tollgate_core::limiter::{Admission, Demand};
 use tollgate_core::policy::{Attributes, Caller};
 use tollgate_core::time::Now;
-use tollgate_core::traffic::{Dialect, RequestFacts, ResponseParser};
+use tollgate_core::traffic::{Dialect, Endpoint, RequestFacts, ResponseParser};
 
 use crate::headers::Headers;
 use crate::host::{self, Buffer, Map};
@@ -29,6 +30,8 @@ struct Route {
     policy: String,
     action: String,
     workflow: String,
+    /// What the route says it speaks.
+    dialect: Option<Dialect>,
 }
 
 /// How far the request is.
@@ -49,7 +52,8 @@ pub struct Stream {
     phase: Phase,
     caller: Caller,
     route: Route,
-    dialect: Option<Dialect>,
+    /// Where it goes; None for what no model answers.
+    endpoint: Option<Endpoint>,
     /// What the body asks for; None where nobody reads it.
     facts: Option<RequestFacts>,
     parser: Option<ResponseParser>,
@@ -65,7 +69,7 @@ impl Stream {
             phase: Phase::Waiting,
             caller: Caller::default(),
             route: Route::default(),
-            dialect: None,
+            endpoint: None,
             facts: None,
             parser: None,
             decided: Now::default(),
@@ -83,14 +87,27 @@ impl Stream {
             policy: &self.route.policy,
             action: &self.route.action,
             workflow: &self.route.workflow,
-            provider: self.dialect.map_or("", Dialect::provider),
+            provider: self.endpoint.as_ref().map_or("", |endpoint| endpoint.provider),
             model: self.model(),
+            tool: self.facts.as_ref().and_then(|facts| facts.tool.as_deref()).unwrap_or_default(),
             ..Attributes::default()
         }
     }
 
     fn model(&self) -> &str {
         self.facts.as_ref().and_then(|facts| facts.model.as_deref()).unwrap_or_default()
+    }
+
+    fn dialect(&self) -> Option<Dialect> {
+        self.endpoint.as_ref().map(|endpoint| endpoint.dialect)
+    }
+
+    /// The price of what is asked for.
+    fn rate(&self) -> Result<Rate<'_>, Unpriced> {
+        match self.dialect() {
+            Some(dialect) if !dialect.uses_model() => Ok(Rate::NO_MODEL),
+            _ => billing::rate(&self.worker.policy, self.model()),
+        }
     }
 }
 
@@ -103,11 +120,12 @@ impl HttpContext for Stream {
         for name in headers.names_with("x-tollgate-") {
             let _ = host::remove_header(Map::Request, name);
         }
-        self.dialect = Dialect::detect(
+        self.read_route();
+        self.endpoint = Endpoint::detect(
             headers.get(":method").unwrap_or_default(),
             headers.get(":path").unwrap_or_default(),
+            self.route.dialect,
         );
-        self.read_route();
         match self.worker.policy.identity.resolve(&headers) {
             Ok(caller) => self.caller = caller,
             Err(_) => {
@@ -116,7 +134,8 @@ impl HttpContext for Stream {
                 return self.refuse(&mut worker.state.borrow_mut(), Rejection::Unidentified);
             }
         }
-        if self.dialect.is_none() || !self.worker.policy.reads().body {
+        let nothing_to_read = self.endpoint.as_ref().is_none_or(|endpoint| endpoint.free);
+        if nothing_to_read || !self.worker.policy.reads().body {
             return self.decide();
         }
         // What is compressed can't be counted.
@@ -160,8 +179,8 @@ impl HttpContext for Stream {
         let status = status.and_then(|bytes| core::str::from_utf8(&bytes).ok()?.parse().ok());
         self.announce(admission);
         self.ending = Ending { status: status.unwrap_or(0), complete: end_of_stream };
-        if let Some(dialect) = self.dialect.filter(|_| self.facts.is_some() && self.ending.status < 400) {
-            self.parser = Some(ResponseParser::new(dialect));
+        if self.facts.is_some() && self.ending.status < 400 {
+            self.parser = self.dialect().map(body::parser);
         }
         Action::Continue
     }

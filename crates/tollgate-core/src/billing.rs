@@ -43,6 +43,11 @@ pub struct Rate<'p> {
     pub unknown: bool,
 }
 
+impl Rate<'_> {
+    /// For requests that no model answers.
+    pub const NO_MODEL: Self = Self { price: None, unknown: false };
+}
+
 /// Finds the price of a model.
 ///
 /// # Errors
@@ -117,11 +122,14 @@ pub fn charge(
         cache_write: usage.cache_write.unwrap_or(0),
         output: usage.output.unwrap_or(0),
     };
-    let (tokens, outcome) = if seen.reported {
+    let known = usage.total_input().is_some();
+    let input = if known { reported.input } else { facts.input_estimate.0 };
+    let (tokens, outcome) = if seen.reported && known {
         (reported, Outcome::Ok)
+    } else if seen.reported {
+        // As Ollama does for a prompt that its cache served.
+        (TokenClasses { input, ..reported }, Outcome::Estimated)
     } else {
-        let known = usage.input.is_some() || usage.cache_read.is_some();
-        let input = if known { reported.input } else { facts.input_estimate.0 };
         let nothing_passed = seen.body_bytes == 0;
         let passed = reported.output.max(seen.output_estimate.0);
         let output = if nothing_passed { expected.output.0 } else { passed.max(1) };
@@ -188,6 +196,8 @@ mod tests {
             choices: 1,
             stream: false,
             include_usage: false,
+            tool: None,
+            call_id: None,
             input_estimate: TokenCount(100),
             malformed: false,
         }
@@ -258,6 +268,15 @@ mod tests {
         let usage = Usage { input: Some(0), output: Some(0), ..Usage::default() };
         let zero = Observed { usage, reported: true, body_bytes: 40, finished: true, ..Observed::default() };
         assert_eq!(charged(&zero, Ending { status: 200, complete: true }).amounts, Amounts::default());
+    }
+
+    #[test]
+    fn input_that_is_not_reported_is_not_free() {
+        let usage = Usage { output: Some(9), ..Usage::default() };
+        let seen = Observed { usage, reported: true, body_bytes: 40, finished: true, ..Observed::default() };
+        let charged = charged(&seen, Ending { status: 200, complete: true });
+        assert_eq!((charged.tokens.input, charged.tokens.output), (100, 9));
+        assert_eq!(charged.outcome, Outcome::Estimated);
     }
 
     #[test]

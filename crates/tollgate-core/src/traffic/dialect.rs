@@ -1,136 +1,84 @@
-//! Which wire format a request speaks, told from its method and path.
+//! The wire formats of model endpoints.
 
-use super::fields::{RequestField, ResponseField};
-use super::json::Place;
-use super::{anthropic_messages, generic, openai_chat};
+use super::dialects::{self, Spec};
 
 /// A wire format of model endpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Dialect {
-    /// `POST .../chat/completions`, by OpenAI and the many that speak like it (Azure, vLLM, llama.cpp, Mistral).
+    /// `POST .../chat/completions`, by OpenAI and the many that speak like it (Azure, vLLM, llama.cpp, TGI, DeepSeek).
     OpenAiChat,
-    /// `POST .../v1/messages`, by Anthropic.
+    /// `POST .../completions`, by OpenAI and the many that speak like it.
+    OpenAiCompletions,
+    /// `POST .../responses`, by OpenAI.
+    OpenAiResponses,
+    /// `POST .../embeddings`, by OpenAI and the many that speak like it.
+    OpenAiEmbeddings,
+    /// `POST .../v1/messages`, by Anthropic, and by Vertex as `...:rawPredict` and `...:streamRawPredict`.
     AnthropicMessages,
+    /// `POST .../{model}:generateContent` and its like, by Gemini and Vertex.
+    Gemini,
+    /// `POST .../model/{model}/converse` and `converse-stream`, by AWS.
+    BedrockConverse,
+    /// `POST .../model/{model}/invoke` and `invoke-with-response-stream`, by AWS: the vendor's format in an envelope.
+    BedrockInvoke,
+    /// `POST .../v2/chat`, `embed` and `rerank`, and their first version, by Cohere.
+    Cohere,
+    /// OpenAI's chat as Mistral speaks it: nothing may be added to requests.
+    Mistral,
+    /// `POST .../api/chat`, `generate` and `embed`, by Ollama.
+    Ollama,
+    /// `POST .../generate` and `generate_stream`, by TGI.
+    Tgi,
+    /// `POST .../completion` and `infill`, by llama.cpp.
+    LlamaCpp,
+    /// `POST .../mcp`: JSON-RPC to a server of tools.
+    Mcp,
     /// Any other POST: counted, with what can be found without knowing the format.
     Generic,
 }
 
-/// All that distinguishes one dialect from another.
-pub(super) struct Spec {
-    pub dialect: Dialect,
-    /// The provider that this format is native to; empty for none.
-    pub provider: &'static str,
-    /// The path's last segments.
-    pub path: &'static str,
-    pub request: &'static Place<RequestField>,
-    pub response: &'static Place<ResponseField>,
-}
-
-/// A new dialect is a file with its [`Spec`] and a line here.
-static DIALECTS: [&Spec; 2] = [&openai_chat::SPEC, &anthropic_messages::SPEC];
-
-/// Counts tokens without using any, and costs nothing.
-const FREE_PATH: &str = "/v1/messages/count_tokens";
-
 impl Dialect {
-    /// The dialect of a request, or `None` for what is not counted: anything but a POST, and Anthropic's free counting
-    /// of tokens. `path` may hold a query, and anything before the segments that name the endpoint.
-    pub fn detect(method: &str, path: &str) -> Option<Self> {
-        if method != "POST" {
-            return None;
-        }
-        let path = path.split(['?', '#']).next().unwrap_or_default();
-        let path = path.strip_suffix('/').unwrap_or(path);
-        if path.ends_with(FREE_PATH) && is_plain(path) {
-            return None;
-        }
-        let known = DIALECTS.iter().find(|spec| path.ends_with(spec.path));
-        Some(known.map_or(Self::Generic, |spec| spec.dialect))
+    /// The dialect of this name, as a route's metadata gives it: `openai_chat`, `mistral`.
+    pub fn named(name: &str) -> Option<Self> {
+        dialects::ALL.iter().find(|spec| spec.name == name).map(|spec| spec.dialect)
     }
 
-    /// The provider that the format is native to: `openai`, `anthropic`, or empty for [`Dialect::Generic`].
+    /// The name for [`Dialect::named`].
+    pub fn name(self) -> &'static str {
+        self.spec().name
+    }
+
+    /// The provider that the format is native to, as `openai`; empty where there is none.
     pub fn provider(self) -> &'static str {
         self.spec().provider
     }
 
-    pub(super) fn spec(self) -> &'static Spec {
-        DIALECTS.iter().find(|spec| spec.dialect == self).copied().unwrap_or(&generic::SPEC)
+    /// False for what no model answers: it uses no tokens, and there is no price to look up.
+    pub fn uses_model(self) -> bool {
+        self.spec().uses_model
     }
-}
 
-/// True for a path that every server reads alike. A path that some server resolves to another (dot segments, escapes,
-/// `;` parameters, empty segments) must not pass as the free one: it would be a way around all limits.
-fn is_plain(path: &str) -> bool {
-    path.strip_prefix('/').unwrap_or(path).split('/').all(|segment| {
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-        !segment.is_empty() && segment.bytes().all(allowed) && !segment.bytes().all(|byte| byte == b'.')
-    })
+    /// Response headers that [`super::ResponseParser::header`] reads.
+    pub fn usage_headers(self) -> impl Iterator<Item = &'static str> {
+        self.spec().headers.iter().map(|(name, _)| *name)
+    }
+
+    pub(super) fn spec(self) -> &'static Spec {
+        dialects::ALL.iter().find(|spec| spec.dialect == self).copied().unwrap_or(dialects::UNKNOWN)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::json::is_within_bounds;
     use super::*;
 
     #[test]
-    fn endpoints_are_known_by_their_last_segments() {
-        for (path, expected) in [
-            ("/v1/chat/completions", Dialect::OpenAiChat),
-            ("/v1/chat/completions/", Dialect::OpenAiChat),
-            ("/v1/chat/completions?x=1", Dialect::OpenAiChat),
-            ("/expensive/v1/chat/completions", Dialect::OpenAiChat),
-            ("/openai/deployments/x/chat/completions?api-version=2026-10-01", Dialect::OpenAiChat),
-            ("/v1/messages", Dialect::AnthropicMessages),
-            ("/anthropic/v1/messages?beta=true", Dialect::AnthropicMessages),
-            ("/v1/messages/batches", Dialect::Generic),
-            ("/v1/threads/t/messages", Dialect::Generic),
-            ("/v1/notchat/completions", Dialect::Generic),
-            ("/v1/embeddings?path=/v1/chat/completions", Dialect::Generic),
-            ("/mcp", Dialect::Generic),
-            ("", Dialect::Generic),
-        ] {
-            assert_eq!(Dialect::detect("POST", path), Some(expected), "{path}");
+    fn names_lead_back_to_their_dialects() {
+        for spec in dialects::ALL {
+            assert_eq!(Dialect::named(spec.name), Some(spec.dialect));
+            assert_eq!((spec.dialect.name(), spec.dialect.provider()), (spec.name, spec.provider));
         }
-    }
-
-    #[test]
-    fn only_requests_that_use_tokens_are_counted() {
-        for method in ["GET", "HEAD", "OPTIONS", "DELETE", "PUT", "post", ""] {
-            assert_eq!(Dialect::detect(method, "/v1/chat/completions"), None, "{method}");
-        }
-        for path in [
-            "/v1/messages/count_tokens",
-            "/v1/messages/count_tokens?beta=true",
-            "/a/b.c/v1/messages/count_tokens/",
-        ] {
-            assert_eq!(Dialect::detect("POST", path), None, "{path}");
-        }
-    }
-
-    #[test]
-    fn a_path_that_only_looks_free_is_counted() {
-        for path in [
-            "/v1/messages/x/../../v1/messages/count_tokens",
-            "/v1/chat/completions;/v1/messages/count_tokens",
-            "/v1/chat/completions%3f/v1/messages/count_tokens",
-            "/v1/chat/completions//v1/messages/count_tokens",
-            "/v1/chat/completions\\/v1/messages/count_tokens",
-            "/v1/chat/completions?/v1/messages/count_tokens",
-            "/v1/chat/completions#/v1/messages/count_tokens",
-        ] {
-            assert!(Dialect::detect("POST", path).is_some(), "{path}");
-        }
-    }
-
-    #[test]
-    fn every_dialect_keeps_the_scanners_bounds() {
-        for spec in DIALECTS.iter().chain([&&generic::SPEC]) {
-            assert!(is_within_bounds(spec.request) && is_within_bounds(spec.response), "{:?}", spec.dialect);
-            assert_eq!(spec.dialect.spec().dialect, spec.dialect);
-        }
-        assert_eq!(
-            [Dialect::OpenAiChat, Dialect::AnthropicMessages, Dialect::Generic].map(Dialect::provider),
-            ["openai", "anthropic", ""]
-        );
+        assert_eq!(Dialect::named("OpenAiChat"), None);
+        assert_eq!(Dialect::named(""), None);
     }
 }

@@ -4,17 +4,18 @@
 //! understood still yields an estimate. Places in JSON are found by path, never by text, because a prompt may hold
 //! anything, also the words this module looks for.
 //!
-//! A dialect is one file of wanted places ([`openai_chat`], [`anthropic_messages`], [`generic`]) and one line in the table of
-//! [`dialect`]; the code that reads requests and responses knows fields, not dialects.
+//! A dialect is one file of wanted places in [`dialects`] and one line in the table there; the code that reads requests
+//! and responses knows fields, not dialects.
 
-mod anthropic_messages;
+mod base64;
 pub mod dialect;
+mod dialects;
+pub mod endpoint;
 pub mod estimate;
+mod event_stream;
 mod fields;
-mod generic;
 pub mod json;
 mod meter;
-mod openai_chat;
 pub mod request;
 mod response;
 mod short;
@@ -22,6 +23,7 @@ mod sse;
 pub mod usage;
 
 pub use dialect::Dialect;
+pub use endpoint::Endpoint;
 pub use estimate::Estimator;
 pub use request::{RequestFacts, inspect_request};
 pub use usage::{Observed, ResponseParser, Usage};

@@ -1,12 +1,16 @@
 //! What a request asks for: read once, before the model sees it.
 
+mod calls;
+
 use tollgate_wire::TokenCount;
 
 use super::dialect::Dialect;
-use super::fields::{CAP_NAMES_MAX, RequestField as Field};
+use super::fields::{CAP_NAMES_MAX, CHOICES_NAMES_MAX, RequestField as Field};
 use super::json::{Event, Scanner, Visitor};
 use super::meter::Meter;
 use super::short::Short;
+pub use calls::SEVERAL_TOOLS;
+use calls::{Called, Calls};
 
 /// Longer model names are kept to this length; no price list has one.
 pub const MODEL_BYTES_MAX: usize = 128;
@@ -28,13 +32,17 @@ pub struct RequestFacts {
     /// The most output tokens for each choice. Where several names for it are given, the largest: which one binds is
     /// up to the server.
     pub output_cap: Option<u64>,
-    /// How many answers are asked for, at least one.
+    /// How many answers are asked for, at least one: for each of several prompts, and each call of a batch.
     pub choices: u64,
     /// Whether the answer shall come as a stream.
     pub stream: bool,
     /// Whether the client asked an OpenAI-like server to end the stream with the usage.
     pub include_usage: bool,
-    /// Input tokens, estimated from the text, the number of messages and of media. Never zero.
+    /// The tool that a JSON-RPC request calls, or [`SEVERAL_TOOLS`]; at most the first [`MODEL_BYTES_MAX`] bytes.
+    pub tool: Option<String>,
+    /// The id of a JSON-RPC request, as JSON: a string or a whole number, which a refusal has to repeat.
+    pub call_id: Option<String>,
+    /// Input tokens, estimated from the text, the number of messages and of media. Never zero where a model is asked.
     pub input_estimate: TokenCount,
     /// The body is not one JSON value: no server is known to accept it, but the facts are those that one would read.
     pub malformed: bool,
@@ -46,7 +54,7 @@ pub struct RequestFacts {
 /// ones are as if absent.
 pub fn inspect_request(dialect: Dialect, body: &[u8]) -> RequestFacts {
     let mut scanner = Scanner::new(dialect.spec().request);
-    let mut reading = Reading::new(body.len() as u64);
+    let mut reading = Reading::new(dialect, body.len() as u64);
     let mut rest = scanner.feed(body, &mut reading);
     if !scanner.is_done() {
         // A number or a word at the root ends where the body does.
@@ -58,10 +66,13 @@ pub fn inspect_request(dialect: Dialect, body: &[u8]) -> RequestFacts {
 
 /// The facts while they are being read.
 struct Reading {
+    uses_model: bool,
     model: Short<MODEL_BYTES_MAX>,
     has_model: bool,
     caps: [Option<u64>; CAP_NAMES_MAX],
-    choices: Option<u64>,
+    choices: [Option<u64>; CHOICES_NAMES_MAX],
+    prompts: u64,
+    calls: Calls,
     stream: bool,
     include_usage: bool,
     meter: Meter,
@@ -78,13 +89,17 @@ enum Content {
 }
 
 impl Reading {
-    fn new(body_bytes: u64) -> Self {
+    fn new(dialect: Dialect, body_bytes: u64) -> Self {
+        let spec = dialect.spec();
         Self {
+            uses_model: spec.uses_model,
             model: Short::new(),
             has_model: false,
             caps: [None; CAP_NAMES_MAX],
-            choices: None,
-            stream: false,
+            choices: [None; CHOICES_NAMES_MAX],
+            prompts: 0,
+            calls: Calls::default(),
+            stream: spec.streams_by_default,
             include_usage: false,
             meter: Meter::new(body_bytes),
             string: Content::Undecided,
@@ -94,13 +109,21 @@ impl Reading {
     fn facts(self, malformed: bool, body_bytes: u64) -> RequestFacts {
         let by_size = if malformed { body_bytes.div_ceil(BYTES_PER_TOKEN) } else { 0 };
         let name = || String::from_utf8_lossy(self.model.kept()).into_owned();
+        let choices = self.choices.into_iter().flatten().max().unwrap_or(1).max(1);
+        let Called { calls, tool, id } = self.calls.ended();
+        let (output_cap, input) = match self.uses_model {
+            true => (self.caps.into_iter().flatten().max(), self.meter.tokens().0.max(by_size).max(1)),
+            false => (Some(0), 0),
+        };
         RequestFacts {
             model: self.has_model.then(name),
-            output_cap: self.caps.into_iter().flatten().max(),
-            choices: self.choices.unwrap_or(1).max(1),
+            output_cap,
+            choices: choices.saturating_mul(self.prompts.max(1)).saturating_mul(calls.max(1)),
             stream: self.stream,
             include_usage: self.include_usage,
-            input_estimate: TokenCount(self.meter.tokens().0.max(by_size).max(1)),
+            tool,
+            call_id: id,
+            input_estimate: TokenCount(input),
             malformed,
         }
     }
@@ -164,7 +187,20 @@ impl Visitor<Field> for Reading {
                     *cap = amount(event);
                 }
             }
-            Field::Choices => self.choices = amount(event),
+            Field::Choices(name) => {
+                if let Some(choices) = self.choices.get_mut(name) {
+                    *choices = amount(event);
+                }
+            }
+            Field::Prompt => {
+                let starts = matches!(event, Event::TextStart | Event::Array | Event::Object);
+                self.prompts = self.prompts.saturating_add(u64::from(starts));
+                self.text(event);
+            }
+            Field::Call | Field::CallId | Field::Method | Field::Tool => {
+                self.calls.visit(field, event);
+                self.unknown(event);
+            }
             Field::Stream => self.stream = matches!(event, Event::Bool(true)),
             Field::StreamOptions => self.include_usage = false,
             Field::IncludeUsage => self.include_usage = matches!(event, Event::Bool(true)),

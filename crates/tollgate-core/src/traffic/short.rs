@@ -8,6 +8,12 @@ pub struct Short<const N: usize> {
     cut: bool,
 }
 
+impl<const N: usize> Default for Short<N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<const N: usize> Short<N> {
     pub const fn new() -> Self {
         Self { bytes: [0; N], length: 0, cut: false }

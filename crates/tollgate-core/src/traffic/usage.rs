@@ -60,6 +60,7 @@ pub struct Observed {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counters {
     input: Option<u64>,
+    input_of_tools: Option<u64>,
     cache_read_within: Option<u64>,
     cache_write_within: Option<u64>,
     cache_read: Option<u64>,
@@ -68,14 +69,26 @@ pub(super) struct Counters {
     cache_write_long: Option<u64>,
     output: Option<u64>,
     reasoning: Option<u64>,
+    reasoning_beside: Option<u64>,
     total: Option<u64>,
 }
 
 impl Counters {
     /// Counters are running totals: a later one replaces, never adds.
     pub fn set(&mut self, counter: Counter, amount: u64) {
-        let slot = match counter {
+        *self.slot(counter) = Some(amount);
+    }
+
+    /// For a counter that comes in parts.
+    pub fn add(&mut self, counter: Counter, amount: u64) {
+        let slot = self.slot(counter);
+        *slot = Some(slot.unwrap_or(0).saturating_add(amount));
+    }
+
+    fn slot(&mut self, counter: Counter) -> &mut Option<u64> {
+        match counter {
             Counter::Input => &mut self.input,
+            Counter::InputOfTools => &mut self.input_of_tools,
             Counter::CacheReadWithin => &mut self.cache_read_within,
             Counter::CacheWriteWithin => &mut self.cache_write_within,
             Counter::CacheRead => &mut self.cache_read,
@@ -84,25 +97,45 @@ impl Counters {
             Counter::CacheWriteLong => &mut self.cache_write_long,
             Counter::Output => &mut self.output,
             Counter::Reasoning => &mut self.reasoning,
+            Counter::ReasoningBeside => &mut self.reasoning_beside,
             Counter::Total => &mut self.total,
-        };
-        *slot = Some(amount);
+        }
+    }
+
+    /// These counters, and where one is missing the other's.
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            input: self.input.or(other.input),
+            input_of_tools: self.input_of_tools.or(other.input_of_tools),
+            cache_read_within: self.cache_read_within.or(other.cache_read_within),
+            cache_write_within: self.cache_write_within.or(other.cache_write_within),
+            cache_read: self.cache_read.or(other.cache_read),
+            cache_write: self.cache_write.or(other.cache_write),
+            cache_write_short: self.cache_write_short.or(other.cache_write_short),
+            cache_write_long: self.cache_write_long.or(other.cache_write_long),
+            output: self.output.or(other.output),
+            reasoning: self.reasoning.or(other.reasoning),
+            reasoning_beside: self.reasoning_beside.or(other.reasoning_beside),
+            total: self.total.or(other.total),
+        }
     }
 
     /// The counters in classes that don't overlap.
     pub fn usage(&self) -> Usage {
         let within = self.cache_read_within.unwrap_or(0).saturating_add(self.cache_write_within.unwrap_or(0));
-        let output_left = || Some(self.total?.saturating_sub(self.input?));
+        let more = self.input_of_tools.unwrap_or(0);
+        let beside = self.reasoning_beside.unwrap_or(0);
+        let output_left = || Some(self.total?.saturating_sub(self.input?.saturating_add(more)));
         Usage {
-            input: self.input.map(|input| input.saturating_sub(within)),
+            input: self.input.map(|input| input.saturating_sub(within).saturating_add(more)),
             cache_read: self.cache_read_within.or(self.cache_read),
             cache_write: self
                 .cache_write_within
                 .or(self.cache_write)
                 .or(sum([self.cache_write_short, self.cache_write_long])),
-            // Embeddings report the input and a total.
-            output: self.output.or_else(output_left),
-            reasoning: self.reasoning,
+            // Embeddings report the input and a total, and so does Gemini where nothing was said.
+            output: self.output.map(|output| output.saturating_add(beside)).or_else(output_left),
+            reasoning: self.reasoning.or(self.reasoning_beside),
         }
     }
 }
@@ -158,6 +191,25 @@ mod tests {
         assert_eq!(usage(&[(Counter::Input, 9), (Counter::Total, 15)]).output, Some(6));
         assert_eq!(usage(&[(Counter::Input, 9), (Counter::Output, 1), (Counter::Total, 15)]).output, Some(1));
         assert_eq!(usage(&[(Counter::Total, 15)]).output, None);
+    }
+
+    #[test]
+    fn what_is_told_beside_is_added() {
+        let beside = usage(&[
+            (Counter::Input, 310),
+            (Counter::InputOfTools, 90),
+            (Counter::CacheReadWithin, 256),
+            (Counter::Output, 40),
+            (Counter::ReasoningBeside, 80),
+        ]);
+        assert_eq!((beside.input, beside.output, beside.reasoning), (Some(144), Some(120), Some(80)));
+        let nothing_said = usage(&[
+            (Counter::Input, 310),
+            (Counter::InputOfTools, 90),
+            (Counter::ReasoningBeside, 80),
+            (Counter::Total, 480),
+        ]);
+        assert_eq!((nothing_said.output, nothing_said.reasoning), (Some(80), Some(80)));
     }
 
     #[test]

@@ -59,10 +59,20 @@ impl Shape {
 
     /// The shape that clients of a dialect understand.
     pub const fn of(dialect: Option<Dialect>) -> Self {
+        use Dialect::*;
         match dialect {
-            Some(Dialect::OpenAiChat) => Self::OpenAi,
-            Some(Dialect::AnthropicMessages) => Self::Anthropic,
-            Some(Dialect::Generic) | None => Self::Problem,
+            Some(OpenAiChat | OpenAiCompletions | OpenAiResponses | OpenAiEmbeddings | LlamaCpp) => {
+                Self::OpenAi
+            }
+            Some(AnthropicMessages) => Self::Anthropic,
+            Some(Dialect::Gemini) => Self::Gemini,
+            Some(BedrockConverse | BedrockInvoke) => Self::Bedrock,
+            Some(Dialect::Cohere) => Self::Cohere,
+            Some(Dialect::Mistral) => Self::Mistral,
+            Some(Dialect::Ollama) => Self::Ollama,
+            Some(Dialect::Tgi) => Self::Tgi,
+            Some(Mcp) => Self::JsonRpc,
+            Some(Generic) | None => Self::Problem,
         }
     }
 

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::super::dialects;
 use super::super::estimate::Estimator;
 use super::*;
 
@@ -34,6 +35,8 @@ fn the_facts_of_a_chat_request_are_found() {
             choices: 2,
             stream: true,
             include_usage: true,
+            tool: None,
+            call_id: None,
             input_estimate: TokenCount(5),
             malformed: false,
         }
@@ -48,6 +51,8 @@ fn an_empty_request_asks_for_one_answer_and_is_not_free() {
         choices: 1,
         stream: false,
         include_usage: false,
+        tool: None,
+        call_id: None,
         input_estimate: TokenCount(1),
         malformed: false,
     };
@@ -130,7 +135,7 @@ fn a_fault_is_marked_and_what_follows_it_still_read() {
 
 #[test]
 fn what_is_not_json_counts_by_its_size() {
-    for dialect in [Dialect::OpenAiChat, Dialect::AnthropicMessages, Dialect::Generic] {
+    for dialect in dialects::ALL.iter().filter(|spec| spec.uses_model).map(|spec| spec.dialect) {
         let facts = inspect_request(dialect, &[b'-'; 4001]);
         assert!(facts.malformed);
         assert_eq!(facts.input_estimate, TokenCount(1001));
@@ -288,23 +293,38 @@ fn every_sample_is_read_like_serde_json_reads_it() {
     for entry in std::fs::read_dir(samples).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap();
-        let dialect = match name {
-            _ if !name.ends_with("request.json") => continue,
-            _ if name.starts_with("anthropic") => Dialect::AnthropicMessages,
-            _ if name.contains("-chat.") => Dialect::OpenAiChat,
-            _ => Dialect::Generic,
+        if !name.ends_with("request.json") {
+            continue;
+        }
+        let (dialect, cap_at) = match name.split_at(name.find(".").unwrap()).0 {
+            "anthropic-messages" => (Dialect::AnthropicMessages, "/max_tokens"),
+            "bedrock-converse" => (Dialect::BedrockConverse, "/inferenceConfig/maxTokens"),
+            "bedrock-invoke-anthropic" => (Dialect::BedrockInvoke, "/max_tokens"),
+            "cohere-chat-v2" => (Dialect::Cohere, "/max_tokens"),
+            "gemini-generateContent" => (Dialect::Gemini, "/generationConfig/maxOutputTokens"),
+            "mcp-tools-call" => continue,
+            "mistral-chat" => (Dialect::Mistral, "/max_tokens"),
+            "ollama-chat" => (Dialect::Ollama, "/options/num_predict"),
+            "openai-chat" => (Dialect::OpenAiChat, ""),
+            "openai-completions" => (Dialect::OpenAiCompletions, ""),
+            "openai-embeddings" => (Dialect::OpenAiEmbeddings, ""),
+            "openai-responses" => (Dialect::OpenAiResponses, "/max_output_tokens"),
+            "tgi-generate" => (Dialect::Tgi, "/parameters/max_new_tokens"),
+            other => panic!("{other} has no dialect"),
         };
         let body: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         for text in [body.to_string(), serde_json::to_string_pretty(&body).unwrap()] {
             let facts = inspect_request(dialect, text.as_bytes());
-            let (model, mut cap, choices, stream, include_usage) = expected(&body);
-            cap = cap.max(body["max_output_tokens"].as_u64());
+            let (model, mut cap, mut choices, mut stream, include_usage) = expected(&body);
+            cap = cap.max(body.pointer(cap_at).and_then(Value::as_u64));
+            choices *= body["prompt"].as_array().map_or(1, |prompts| prompts.len() as u64);
+            stream |= dialect == Dialect::Ollama;
             assert!(!facts.malformed && facts.input_estimate.0 > 1, "{name}");
             assert_eq!(found(facts), (model, cap, choices, stream, include_usage), "{name}");
         }
         count += 1;
     }
-    assert_eq!(count, 7);
+    assert_eq!(count, 13);
 }
 
 fn any_value() -> impl Strategy<Value = Value> {
@@ -392,9 +412,10 @@ proptest! {
 
     #[test]
     fn any_bytes_are_read_without_fault(body: Vec<u8>) {
-        for dialect in [Dialect::OpenAiChat, Dialect::AnthropicMessages, Dialect::Generic] {
-            let facts = inspect_request(dialect, &body);
-            prop_assert!(facts.input_estimate.0 > 0 && facts.choices > 0);
+        for spec in dialects::ALL {
+            let facts = inspect_request(spec.dialect, &body);
+            prop_assert!(facts.input_estimate.0 > 0 || !spec.uses_model);
+            prop_assert!(facts.choices > 0);
             if serde_json::from_slice::<Value>(&body).is_ok() {
                 prop_assert!(!facts.malformed);
             }
@@ -413,3 +434,5 @@ proptest! {
         }
     }
 }
+
+mod forms;

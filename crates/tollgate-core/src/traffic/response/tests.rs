@@ -1,6 +1,10 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::super::dialects;
+use super::super::event_stream::tests::{event, frame};
+use super::super::event_stream::{Frames, Headers, Splitter};
+use super::super::meter::Meter;
 use super::super::usage::Usage;
 use super::*;
 
@@ -30,16 +34,26 @@ fn samples() -> Vec<(String, Vec<Dialect>, Vec<u8>, Expected)> {
     let mut samples = Vec::new();
     for entry in index["files"].as_array().unwrap() {
         let file = entry["file"].as_str().unwrap();
-        let dialects = match file {
-            _ if !file.contains(".response.") => continue,
-            _ if file.starts_with("anthropic") && file.ends_with("json") => {
-                vec![Dialect::AnthropicMessages, Dialect::Generic]
+        if !file.contains(".response.") {
+            continue;
+        }
+        let dialects = match file.split(['-', '.']).next().unwrap() {
+            "openai" if file.contains("responses") => vec![Dialect::OpenAiResponses, Dialect::Generic],
+            "openai" if file.contains("embeddings") => vec![Dialect::OpenAiEmbeddings, Dialect::Generic],
+            "openai" => vec![Dialect::OpenAiChat, Dialect::OpenAiCompletions, Dialect::Generic],
+            "mistral" => vec![Dialect::Mistral, Dialect::OpenAiChat, Dialect::Generic],
+            "anthropic" if file.ends_with("json") => {
+                vec![Dialect::AnthropicMessages, Dialect::BedrockInvoke, Dialect::Generic]
             }
-            _ if file.starts_with("anthropic") => vec![Dialect::AnthropicMessages],
-            _ if file.starts_with("openai-responses") || file.starts_with("openai-embeddings") => {
-                vec![Dialect::Generic]
-            }
-            _ => vec![Dialect::OpenAiChat, Dialect::Generic],
+            "anthropic" => vec![Dialect::AnthropicMessages],
+            "gemini" => vec![Dialect::Gemini],
+            "bedrock" => vec![Dialect::BedrockConverse],
+            "cohere" => vec![Dialect::Cohere],
+            "ollama" => vec![Dialect::Ollama],
+            "tgi" => vec![Dialect::Tgi],
+            // No tokens at all, and nothing that tells an end.
+            "mcp" => continue,
+            other => panic!("{other} has no dialect"),
         };
         let names = ["input", "output", "cache_read", "cache_write", "reasoning"];
         let expect = entry.get("expect").map(|expect| names.map(|name| expect[name].as_u64().unwrap()));
@@ -50,7 +64,7 @@ fn samples() -> Vec<(String, Vec<Dialect>, Vec<u8>, Expected)> {
             expect,
         ));
     }
-    assert_eq!(samples.len(), 9);
+    assert_eq!(samples.len(), 19);
     samples
 }
 
@@ -85,7 +99,7 @@ fn every_sample_yields_its_usage_however_it_is_cut() {
 #[test]
 fn every_sample_reads_alike_with_any_line_ends() {
     for (file, dialects, body, _) in samples().into_iter().filter(|(file, ..)| file.ends_with(".sse")) {
-        let text = String::from_utf8(body).unwrap();
+        let text = String::from_utf8(body).unwrap().replace("\r\n", "\n");
         for dialect in dialects {
             let whole = read(dialect, &[text.as_bytes()]);
             for other in
@@ -124,6 +138,51 @@ fn shuffled(value: &Value, seed: u64) -> String {
     }
 }
 
+/// A sample whose documents are written in another way.
+fn rewritten(file: &str, body: &[u8], seed: u64) -> Vec<u8> {
+    let document = |text: &str| shuffled(&serde_json::from_str(text).unwrap(), seed);
+    if file.ends_with(".eventstream") {
+        return frames(body).iter().flat_map(|(kind, payload)| event(kind, &document(payload))).collect();
+    }
+    let text = std::str::from_utf8(body).unwrap();
+    if file.ends_with(".json") {
+        return document(text).into_bytes();
+    }
+    if file.ends_with(".ndjson") {
+        return text.lines().map(|line| document(line) + "\n").collect::<String>().into_bytes();
+    }
+    let line = |line: &str| match line.strip_prefix("data: ") {
+        // Several lines of data are one document.
+        Some(data) if data != "[DONE]" => {
+            format!("data:{}", document(data).replace("\r\n", "\r\ndata: ").replace(" \n", " \ndata:"))
+        }
+        _ => line.to_owned(),
+    };
+    (text.lines().map(line).collect::<Vec<_>>().join("\n") + "\n").into_bytes()
+}
+
+/// The events and payloads of frames.
+fn frames(body: &[u8]) -> Vec<(String, String)> {
+    struct Collected(Vec<(String, String)>);
+    impl Frames for Collected {
+        fn payload_starts(&mut self) {
+            self.0.push(Default::default());
+        }
+        fn payload(&mut self, piece: &[u8]) {
+            self.0.last_mut().unwrap().1.push_str(std::str::from_utf8(piece).unwrap());
+        }
+        fn frame_ends(&mut self, frame: &Headers) {
+            self.0.last_mut().unwrap().0 = String::from_utf8(frame.event.kept().to_vec()).unwrap();
+        }
+        fn broken(&mut self) {
+            panic!("a frame is broken");
+        }
+    }
+    let mut collected = Collected(Vec::new());
+    Splitter::new().feed(body, &mut collected);
+    collected.0
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
@@ -143,32 +202,19 @@ proptest! {
     #[test]
     fn samples_with_reordered_keys_are_the_same(seed: u64) {
         for (file, dialects, body, expect) in samples() {
-            let text = String::from_utf8(body).unwrap();
-            let rewritten = if file.ends_with(".json") {
-                shuffled(&serde_json::from_str(&text).unwrap(), seed)
-            } else {
-                let line = |line: &str| match line.strip_prefix("data: ") {
-                    // Several lines of data are one document.
-                    Some(data) if data != "[DONE]" => {
-                        let data = shuffled(&serde_json::from_str(data).unwrap(), seed);
-                        format!("data:{}", data.replace("\r\n", "\r\ndata: ").replace(" \n", " \ndata:"))
-                    }
-                    _ => line.to_owned(),
-                };
-                text.lines().map(line).collect::<Vec<_>>().join("\n") + "\n"
-            };
+            let rewritten = rewritten(&file, &body, seed);
             for dialect in dialects {
-                let observed = read(dialect, &[rewritten.as_bytes()]);
-                prop_assert_eq!(totals(&observed.usage), expect, "{}", rewritten);
+                let observed = read(dialect, &[&rewritten]);
+                prop_assert_eq!(totals(&observed.usage), expect, "{}", String::from_utf8_lossy(&rewritten));
                 prop_assert!(observed.finished);
             }
         }
     }
 
     #[test]
-    fn any_bytes_are_read_without_fault(body: Vec<u8>, start in prop::sample::select(vec!["", "{", "[", "data: {", "event: error\ndata"])) {
+    fn any_bytes_are_read_without_fault(body: Vec<u8>, start in prop::sample::select(vec!["", "{", "[", "data: {", "event: error\ndata", "\0\0\0"])) {
         let body = [start.as_bytes(), &body].concat();
-        for dialect in [Dialect::OpenAiChat, Dialect::AnthropicMessages, Dialect::Generic] {
+        for dialect in dialects::ALL.iter().map(|spec| spec.dialect) {
             let whole = read(dialect, &[&body]);
             prop_assert_eq!(whole.body_bytes, body.len() as u64);
             prop_assert_eq!(read(dialect, &body.chunks(1).collect::<Vec<_>>()), whole);
@@ -354,7 +400,7 @@ fn streams_that_bend_the_rules_are_read() {
 #[test]
 fn what_is_neither_json_nor_events_counts_by_its_size() {
     let gzip = [&[0x1F, 0x8B, 8, 0], &[0x80; 997][..]].concat();
-    for dialect in [Dialect::OpenAiChat, Dialect::AnthropicMessages, Dialect::Generic] {
+    for dialect in dialects::ALL.iter().filter(|spec| spec.uses_model).map(|spec| spec.dialect) {
         let observed = read(dialect, &[&gzip]);
         assert_eq!((observed.body_bytes, observed.output_estimate), (1001, TokenCount(501)));
         assert_eq!((observed.reported, observed.finished, observed.model), (false, false, None));
@@ -362,13 +408,4 @@ fn what_is_neither_json_nor_events_counts_by_its_size() {
     assert_eq!(read(Dialect::Generic, &[b"{\"a\":\"bcdef\"}"]).output_estimate, TokenCount(4));
 }
 
-#[test]
-fn memory_does_not_grow_with_lines_or_strings() {
-    // The parser has no heap at all; its size is the bound.
-    assert!(size_of::<ResponseParser>() <= 1536, "{}", size_of::<ResponseParser>());
-    let mut parser = ResponseParser::new(Dialect::OpenAiChat);
-    parser.feed(b"data: {\"choices\":[{\"delta\":{\"content\":\"");
-    (0..20_000).for_each(|_| parser.feed(&[b'a'; 1024]));
-    parser.feed(b"\"}}],\"usage\":{\"completion_tokens\":77}}\n\n");
-    assert_eq!(parser.observed().usage.output, Some(77));
-}
+mod forms;

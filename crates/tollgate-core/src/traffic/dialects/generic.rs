@@ -4,16 +4,22 @@
 //! completions, its responses and embeddings, and Anthropic's messages; which of them a server means is told by the
 //! names of its cache counters.
 
+use super::super::dialect::Dialect;
+use super::super::fields::{Counter, RequestField as Ask, ResponseField as Got};
+use super::super::json::Place;
+use super::Spec;
 use super::anthropic_messages::CACHE_CREATION;
-use super::dialect::{Dialect, Spec};
-use super::fields::{Counter, RequestField as Ask, ResponseField as Got};
-use super::json::Place;
-use super::openai_chat::{INPUT_DETAILS, STREAM_OPTIONS};
+use super::mcp;
+use super::openai_chat::{INPUT_DETAILS, STREAM_OPTIONS, count};
 
-pub(super) static SPEC: Spec =
-    Spec { dialect: Dialect::Generic, provider: "", path: "", request: &REQUEST, response: &RESPONSE };
+pub static SPEC: Spec = Spec::new(Dialect::Generic, "generic", "", &REQUEST, &RESPONSE);
 
-static REQUEST: Place<Ask> = Place::object(&[
+static REQUEST: Place<Ask> = Place::object(MEMBERS).or_array(&ITEM).rest(Ask::Unknown);
+
+/// A batch of JSON-RPC, on a path that nobody said is one of tools.
+static ITEM: Place<Ask> = Place::object(mcp::CALL).filling(Ask::Call);
+
+const MEMBERS: &[(&str, Place<Ask>)] = &[
     ("model", Place::value(Ask::Model)),
     ("max_completion_tokens", Place::value(Ask::OutputCap(0))),
     ("max_tokens", Place::value(Ask::OutputCap(1))),
@@ -22,14 +28,15 @@ static REQUEST: Place<Ask> = Place::object(&[
     ("generationConfig", Place::object(&[("maxOutputTokens", Place::value(Ask::OutputCap(3)))])),
     ("inferenceConfig", Place::object(&[("maxTokens", Place::value(Ask::OutputCap(4)))])),
     ("options", Place::object(&[("num_predict", Place::value(Ask::OutputCap(5)))])),
-    ("n", Place::value(Ask::Choices)),
+    ("n", Place::value(Ask::Choices(0))),
     ("stream", Place::value(Ask::Stream)),
     ("stream_options", STREAM_OPTIONS),
     ("messages", Place::array(&MESSAGE)),
     ("input", Place::array(&MESSAGE)),
     ("tools", Place::all_and_keys(Ask::Structure)),
-])
-.rest(Ask::Unknown);
+    ("method", Place::value(Ask::Method)),
+    ("params", mcp::PARAMS),
+];
 
 static MESSAGE: Place<Ask> = Place::value(Ask::Message);
 
@@ -69,7 +76,3 @@ const OUTPUT_DETAILS: Place<Got> = Place::object(&[
     ("reasoning_tokens", count(Counter::Reasoning)),
     ("thinking_tokens", count(Counter::Reasoning)),
 ]);
-
-const fn count(counter: Counter) -> Place<Got> {
-    Place::value(Got::Count(counter))
-}

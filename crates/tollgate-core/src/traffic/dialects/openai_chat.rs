@@ -5,24 +5,23 @@
 //! cache, `completion_tokens` includes reasoning. A stream has its usage in an extra chunk without choices, in the last
 //! chunk with choices, or as running totals in every chunk: whichever comes last counts.
 
-use super::dialect::{Dialect, Spec};
-use super::fields::{Counter, RequestField as Ask, ResponseField as Got};
-use super::json::Place;
+use super::super::dialect::Dialect;
+use super::super::endpoint::Route;
+use super::super::fields::{Counter, RequestField as Ask, ResponseField as Got};
+use super::super::json::Place;
+use super::Spec;
 
-pub(super) static SPEC: Spec = Spec {
-    dialect: Dialect::OpenAiChat,
-    provider: "openai",
-    path: "/chat/completions",
-    request: &REQUEST,
-    response: &RESPONSE,
-};
+pub static SPEC: Spec = Spec::new(Dialect::OpenAiChat, "openai_chat", "openai", &REQUEST, &RESPONSE).at(&[
+    Route::new("/chat/completions", "openai"),
+    Route::new("/openai/deployments/*/chat/completions", "azure"),
+]);
 
-static REQUEST: Place<Ask> = Place::object(&[
+pub static REQUEST: Place<Ask> = Place::object(&[
     ("model", Place::value(Ask::Model)),
     ("messages", Place::array(&MESSAGE).rest(Ask::Text)),
     ("max_completion_tokens", Place::value(Ask::OutputCap(0))),
     ("max_tokens", Place::value(Ask::OutputCap(1))),
-    ("n", Place::value(Ask::Choices)),
+    ("n", Place::value(Ask::Choices(0))),
     ("stream", Place::value(Ask::Stream)),
     ("stream_options", STREAM_OPTIONS),
     ("tools", Place::all_and_keys(Ask::Structure)),
@@ -32,7 +31,7 @@ static REQUEST: Place<Ask> = Place::object(&[
     ("prompt", Place::all(Ask::Text)),
 ]);
 
-pub(super) const STREAM_OPTIONS: Place<Ask> =
+pub const STREAM_OPTIONS: Place<Ask> =
     Place::object(&[("include_usage", Place::value(Ask::IncludeUsage))]).filling(Ask::StreamOptions);
 
 static MESSAGE: Place<Ask> =
@@ -46,16 +45,16 @@ static PART: Place<Ask> = Place::object(&[
     ("file", Place::object(&[("file_data", MEDIUM), ("file_id", MEDIUM)])),
 ]);
 
-const MEDIUM: Place<Ask> = Place::value(Ask::Media);
+pub const MEDIUM: Place<Ask> = Place::value(Ask::Media);
 
-static RESPONSE: Place<Got> = Place::object(&[
+pub static RESPONSE: Place<Got> = Place::object(&[
     ("model", Place::value(Got::Model)),
     ("error", Place::value(Got::Error)),
     ("choices", Place::array(&CHOICE)),
     ("usage", USAGE),
 ]);
 
-static CHOICE: Place<Got> = Place::object(&[("delta", ANSWER), ("message", ANSWER), ("text", TEXT)]);
+pub static CHOICE: Place<Got> = Place::object(&[("delta", ANSWER), ("message", ANSWER), ("text", TEXT)]);
 
 const ANSWER: Place<Got> = Place::object(&[
     ("content", Place::array(&ANSWER_PART).rest(Got::Text)),
@@ -71,10 +70,10 @@ const ANSWER_PART: Place<Got> = Place::object(&[("type", Place::value(Got::Form)
 const TOOL_CALL: Place<Got> =
     Place::object(&[("function", Place::all(Got::Text)), ("custom", Place::all(Got::Text))]);
 
-const TEXT: Place<Got> = Place::value(Got::Text);
+pub const TEXT: Place<Got> = Place::value(Got::Text);
 
 /// Under the names of chat completions and, for servers that use them here, those of responses.
-const USAGE: Place<Got> = Place::object(&[
+pub const USAGE: Place<Got> = Place::object(&[
     ("prompt_tokens", count(Counter::Input)),
     ("completion_tokens", count(Counter::Output)),
     ("total_tokens", count(Counter::Total)),
@@ -88,13 +87,13 @@ const USAGE: Place<Got> = Place::object(&[
     ("output_tokens_details", OUTPUT_DETAILS),
 ]);
 
-pub(super) const INPUT_DETAILS: Place<Got> = Place::object(&[
+pub const INPUT_DETAILS: Place<Got> = Place::object(&[
     ("cached_tokens", count(Counter::CacheReadWithin)),
     ("cache_write_tokens", count(Counter::CacheWriteWithin)),
 ]);
 
-const OUTPUT_DETAILS: Place<Got> = Place::object(&[("reasoning_tokens", count(Counter::Reasoning))]);
+pub const OUTPUT_DETAILS: Place<Got> = Place::object(&[("reasoning_tokens", count(Counter::Reasoning))]);
 
-const fn count(counter: Counter) -> Place<Got> {
+pub const fn count(counter: Counter) -> Place<Got> {
     Place::value(Got::Count(counter))
 }

@@ -1,20 +1,24 @@
-//! Anthropic's messages: `POST /v1/messages`.
+//! Anthropic's messages: `POST /v1/messages`, and the same at Vertex, with the model in the path.
 //!
 //! Sources: `anthropic` 2.12.0 for Python (`types/usage.py`, `types/raw_message_delta_event.py`). `input_tokens` leaves
 //! out what caches served; thinking is within `output_tokens`. A stream tells the input in `message_start` and running
 //! totals in `message_delta`, where compatible servers may have put the input instead.
 
-use super::dialect::{Dialect, Spec};
-use super::fields::{Counter, RequestField as Ask, ResponseField as Got};
-use super::json::Place;
+use super::super::dialect::Dialect;
+use super::super::endpoint::Route;
+use super::super::fields::{Counter, RequestField as Ask, ResponseField as Got};
+use super::super::json::Place;
+use super::Spec;
+use super::openai_chat::{TEXT, count};
 
-pub(super) static SPEC: Spec = Spec {
-    dialect: Dialect::AnthropicMessages,
-    provider: "anthropic",
-    path: "/v1/messages",
-    request: &REQUEST,
-    response: &RESPONSE,
-};
+pub static SPEC: Spec =
+    Spec::new(Dialect::AnthropicMessages, "anthropic_messages", "anthropic", &REQUEST, &RESPONSE).at(&[
+        Route::new("/v1/messages", "anthropic"),
+        Route::new("/v1/messages/count_tokens", "anthropic").free(),
+        Route::new("/publishers/anthropic/models/*:rawPredict", "vertex").streaming(false),
+        Route::new("/publishers/anthropic/models/*:streamRawPredict", "vertex").streaming(true),
+        Route::new("/publishers/anthropic/models/count-tokens:rawPredict", "vertex").free(),
+    ]);
 
 static REQUEST: Place<Ask> = Place::object(&[
     ("model", Place::value(Ask::Model)),
@@ -26,11 +30,11 @@ static REQUEST: Place<Ask> = Place::object(&[
     ("output_config", Place::all_and_keys(Ask::Structure)),
 ]);
 
-static MESSAGE: Place<Ask> =
+pub static MESSAGE: Place<Ask> =
     Place::object(&[("role", Place::value(Ask::Form)), ("content", Place::array(&PART))])
         .filling(Ask::Message);
 
-static PART: Place<Ask> = Place::object(&[
+pub static PART: Place<Ask> = Place::object(&[
     ("type", Place::value(Ask::Form)),
     ("cache_control", Place::all(Ask::Form)),
     ("id", Place::value(Ask::Form)),
@@ -66,7 +70,7 @@ static RESPONSE: Place<Got> = Place::object(&[
     ("message", Place::object(&[("model", Place::value(Got::Model)), ("usage", USAGE_AT_START)])),
 ]);
 
-static BLOCK: Place<Got> = Place::object(&[
+pub static BLOCK: Place<Got> = Place::object(&[
     ("text", TEXT),
     ("thinking", TEXT),
     ("name", TEXT),
@@ -74,11 +78,9 @@ static BLOCK: Place<Got> = Place::object(&[
 ]);
 
 /// The input of a tool follows in deltas.
-const BLOCK_START: Place<Got> = Place::object(&[("text", TEXT), ("thinking", TEXT), ("name", TEXT)]);
+pub const BLOCK_START: Place<Got> = Place::object(&[("text", TEXT), ("thinking", TEXT), ("name", TEXT)]);
 
-const DELTA: Place<Got> = Place::object(&[("text", TEXT), ("thinking", TEXT), ("partial_json", TEXT)]);
-
-const TEXT: Place<Got> = Place::value(Got::Text);
+pub const DELTA: Place<Got> = Place::object(&[("text", TEXT), ("thinking", TEXT), ("partial_json", TEXT)]);
 
 const USAGE: Place<Got> = Place::object(&[
     ("input_tokens", count(Counter::Input)),
@@ -89,13 +91,13 @@ const USAGE: Place<Got> = Place::object(&[
     ("output_tokens_details", Place::object(&[("thinking_tokens", count(Counter::Reasoning))])),
 ]);
 
-pub(super) const CACHE_CREATION: Place<Got> = Place::object(&[
+pub const CACHE_CREATION: Place<Got> = Place::object(&[
     ("ephemeral_5m_input_tokens", count(Counter::CacheWriteShort)),
     ("ephemeral_1h_input_tokens", count(Counter::CacheWriteLong)),
 ]);
 
 /// In `message_start`, before there is output.
-const USAGE_AT_START: Place<Got> = Place::object(&[
+pub const USAGE_AT_START: Place<Got> = Place::object(&[
     ("input_tokens", count_at_start(Counter::Input)),
     ("cache_read_input_tokens", count_at_start(Counter::CacheRead)),
     ("cache_creation_input_tokens", count_at_start(Counter::CacheWrite)),
@@ -109,10 +111,6 @@ const USAGE_AT_START: Place<Got> = Place::object(&[
     ("output_tokens", count_at_start(Counter::Output)),
     ("output_tokens_details", Place::object(&[("thinking_tokens", count_at_start(Counter::Reasoning))])),
 ]);
-
-const fn count(counter: Counter) -> Place<Got> {
-    Place::value(Got::Count(counter))
-}
 
 const fn count_at_start(counter: Counter) -> Place<Got> {
     Place::value(Got::CountAtStart(counter))

@@ -1,0 +1,171 @@
+//! Which endpoint a request goes to, told from its method and path: the dialect, and what only the path says.
+
+use std::borrow::Cow;
+
+use super::dialect::Dialect;
+use super::dialects;
+use super::request::{RequestFacts, inspect_request};
+
+/// Stands for a model's name in [`Route::end`].
+const MODEL: char = '*';
+
+/// Where requests of a dialect go.
+pub(super) struct Route {
+    /// The path's last segments; `*` is the model's name.
+    pub end: &'static str,
+    /// Who is called.
+    pub provider: &'static str,
+    /// Whether the answer is a stream, where that is told by the path.
+    pub stream: Option<bool>,
+    /// Counts tokens without using any, and costs nothing.
+    pub free: bool,
+}
+
+impl Route {
+    pub const fn new(end: &'static str, provider: &'static str) -> Self {
+        Self { end, provider, stream: None, free: false }
+    }
+
+    pub const fn streaming(self, stream: bool) -> Self {
+        Self { stream: Some(stream), ..self }
+    }
+
+    pub const fn free(self) -> Self {
+        Self { free: true, ..self }
+    }
+
+    /// The model in a path that ends like this route, or an empty name where the route has none.
+    fn model_in<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let Some((before, after)) = self.end.split_once(MODEL) else {
+            return path.ends_with(self.end).then_some("");
+        };
+        let front = path.strip_suffix(after)?;
+        let start = front.rfind('/')?.checked_add(1)?;
+        let (before_model, model) = front.split_at_checked(start)?;
+        (before_model.ends_with(before) && !model.is_empty()).then_some(model)
+    }
+}
+
+/// The endpoint that a request goes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// What it speaks.
+    pub dialect: Dialect,
+    /// Who is called, as `openai`, `azure`; empty where the path doesn't tell.
+    pub provider: &'static str,
+    /// The model, where the path names it: servers go by that, whatever the body says.
+    model: Option<String>,
+    /// Whether the answer is a stream, where the path tells.
+    stream: Option<bool>,
+    /// It counts tokens without using any: nothing of it has to be read.
+    pub free: bool,
+}
+
+impl Endpoint {
+    /// The endpoint of a request, or `None` for what no model answers: anything but a POST. `path` may hold a query, and
+    /// anything before the segments that name the endpoint. `dialect` is what the configuration says it is, if it does.
+    pub fn detect(method: &str, path: &str, dialect: Option<Dialect>) -> Option<Self> {
+        if method != "POST" {
+            return None;
+        }
+        let raw = path.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
+        let path = unescape(raw, keep_slash);
+        let Some((spec, route, model)) = best(&path, dialect) else {
+            let dialect = dialect.unwrap_or(Dialect::Generic);
+            return Some(Self {
+                dialect,
+                provider: dialect.provider(),
+                model: None,
+                stream: None,
+                free: false,
+            });
+        };
+        Some(Self {
+            dialect: spec,
+            provider: route.provider,
+            model: (!model.is_empty()).then(|| model_name(model)),
+            stream: route.stream,
+            free: route.free && is_plain(raw),
+        })
+    }
+
+    /// Reads a request's body: see [`inspect_request`]. What the path says is not up to the body.
+    pub fn inspect(&self, body: &[u8]) -> RequestFacts {
+        let mut facts = inspect_request(self.dialect, body);
+        if self.model.is_some() {
+            facts.model.clone_from(&self.model);
+        }
+        if let Some(stream) = self.stream {
+            facts.stream = stream;
+        }
+        facts
+    }
+}
+
+/// The route with the longest end that a path has.
+fn best(path: &str, dialect: Option<Dialect>) -> Option<(Dialect, &'static Route, &str)> {
+    let mut best: Option<(Dialect, &'static Route, &str)> = None;
+    for spec in dialects::ALL.iter().filter(|spec| dialect.is_none_or(|dialect| spec.dialect == dialect)) {
+        for route in spec.routes {
+            if let Some(model) = route.model_in(path)
+                && best.is_none_or(|(_, other, _)| route.end.len() > other.end.len())
+            {
+                best = Some((spec.dialect, route, model));
+            }
+        }
+    }
+    best
+}
+
+/// The name without what AWS and Google put in front of it: `arn:aws:bedrock:...:inference-profile/us.x` is `us.x`.
+fn model_name(escaped: &str) -> String {
+    let name = unescape(escaped, |_| true);
+    name.rsplit('/').find(|part| !part.is_empty()).unwrap_or(&name).to_owned()
+}
+
+const fn keep_slash(byte: u8) -> bool {
+    byte != b'/'
+}
+
+/// Undoes percent escapes (RFC 3986) of the bytes that `undo` says, as long as text comes out.
+fn unescape(text: &str, undo: impl Fn(u8) -> bool) -> Cow<'_, str> {
+    if !text.contains('%') {
+        return Cow::Borrowed(text);
+    }
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        match escaped(rest).filter(|byte| undo(*byte)) {
+            Some(byte) => {
+                out.push(byte);
+                rest = rest.get(3..).unwrap_or_default();
+            }
+            None => {
+                out.push(byte);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8(out).map_or(Cow::Borrowed(text), Cow::Owned)
+}
+
+/// The byte that an escape at the beginning stands for.
+fn escaped(text: &[u8]) -> Option<u8> {
+    let [b'%', high, low, ..] = text else { return None };
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    u8::try_from(digit(*high)? << 4 | digit(*low)?).ok()
+}
+
+/// True for a path that every server reads alike. A path that some server resolves to another (dot segments, `;`
+/// parameters, empty segments, escapes other than those of a model's name) must not pass as a free one: it would be
+/// a way around all limits.
+fn is_plain(path: &str) -> bool {
+    let path = unescape(path, |byte| matches!(byte, b':' | b'/'));
+    path.strip_prefix('/').unwrap_or(&path).split('/').all(|segment| {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':');
+        !segment.is_empty() && segment.bytes().all(allowed) && !segment.bytes().all(|byte| byte == b'.')
+    })
+}
+
+#[cfg(test)]
+mod tests;
