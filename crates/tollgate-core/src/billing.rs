@@ -195,6 +195,7 @@ mod tests {
             output_cap: cap,
             choices: 1,
             stream: false,
+            has_stream_options: false,
             include_usage: false,
             tool: None,
             call_id: None,

@@ -57,6 +57,8 @@ pub struct Endpoint {
     model: Option<String>,
     /// Whether the answer is a stream, where the path tells.
     stream: Option<bool>,
+    /// The server takes `stream_options`.
+    asks_usage: bool,
     /// It counts tokens without using any: nothing of it has to be read.
     pub free: bool,
 }
@@ -68,25 +70,37 @@ impl Endpoint {
         if method != "POST" {
             return None;
         }
-        let raw = path.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
+        let (raw, query) = path.split_once(['?', '#']).unwrap_or((path, ""));
+        let raw = raw.trim_end_matches('/');
         let path = unescape(raw, keep_slash);
         let Some((spec, route, model)) = best(&path, dialect) else {
-            let dialect = dialect.unwrap_or(Dialect::Generic);
-            return Some(Self {
-                dialect,
-                provider: dialect.provider(),
-                model: None,
-                stream: None,
-                free: false,
-            });
+            return Some(Self::unknown(dialect.unwrap_or(Dialect::Generic)));
         };
         Some(Self {
             dialect: spec,
             provider: route.provider,
             model: (!model.is_empty()).then(|| model_name(model)),
             stream: route.stream,
+            asks_usage: spec.spec().asks_usage && knows_options(query),
             free: route.free && is_plain(raw),
         })
+    }
+
+    fn unknown(dialect: Dialect) -> Self {
+        Self {
+            dialect,
+            provider: dialect.provider(),
+            model: None,
+            stream: None,
+            asks_usage: dialect.spec().asks_usage,
+            free: false,
+        }
+    }
+
+    /// Whether the usage of a stream may be asked for on the client's behalf: the server has to know the option, and
+    /// the request must not be signed (AWS Signature Version 4 covers the body). `authorization` is the header's value.
+    pub fn may_ask_usage(&self, authorization: &str) -> bool {
+        self.asks_usage && !authorization.trim_start().starts_with("AWS4-")
     }
 
     /// Reads a request's body: see [`inspect_request`]. What the path says is not up to the body.
@@ -100,6 +114,18 @@ impl Endpoint {
         }
         facts
     }
+}
+
+/// Azure's first version of its API that takes `stream_options`; elsewhere there is no version.
+const OPTIONS_SINCE: &str = "2024-09-01";
+
+/// True unless the query asks for a version of Azure's API from before the options, or is signed.
+fn knows_options(query: &str) -> bool {
+    query.split('&').all(|parameter| match parameter.split_once('=') {
+        Some(("api-version", version)) => version >= OPTIONS_SINCE,
+        Some((name, _)) => !name.eq_ignore_ascii_case("x-amz-signature"),
+        None => true,
+    })
 }
 
 /// The route with the longest end that a path has.

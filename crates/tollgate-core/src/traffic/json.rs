@@ -16,10 +16,11 @@ pub use number::Number;
 #[cfg(test)]
 pub use places::is_within_bounds;
 pub use places::{KEY_BYTES_MAX, LEVELS_MAX, Place};
+pub(super) use text::plain_run;
 
 use super::short::Short;
 use places::Here;
-use text::{Units, plain_run, unescape};
+use text::{Units, unescape};
 
 /// Containers that may be open in a part that is wanted; what is deeper is passed over. As deep as `serde_json` goes.
 pub const DEPTH_MAX: usize = 128;

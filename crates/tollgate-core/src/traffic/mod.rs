@@ -7,6 +7,7 @@
 //! A dialect is one file of wanted places in [`dialects`] and one line in the table there; the code that reads requests
 //! and responses knows fields, not dialects.
 
+mod ask_usage;
 mod base64;
 pub mod dialect;
 mod dialects;
@@ -20,10 +21,13 @@ pub mod request;
 mod response;
 mod short;
 mod sse;
+mod strip_usage;
 pub mod usage;
 
+pub use ask_usage::ask_usage;
 pub use dialect::Dialect;
 pub use endpoint::Endpoint;
 pub use estimate::Estimator;
 pub use request::{RequestFacts, inspect_request};
+pub use strip_usage::UsageStripper;
 pub use usage::{Observed, ResponseParser, Usage};

@@ -36,6 +36,8 @@ pub struct RequestFacts {
     pub choices: u64,
     /// Whether the answer shall come as a stream.
     pub stream: bool,
+    /// The request has `stream_options`, whatever they are.
+    pub has_stream_options: bool,
     /// Whether the client asked an OpenAI-like server to end the stream with the usage.
     pub include_usage: bool,
     /// The tool that a JSON-RPC request calls, or [`SEVERAL_TOOLS`]; at most the first [`MODEL_BYTES_MAX`] bytes.
@@ -74,6 +76,7 @@ struct Reading {
     prompts: u64,
     calls: Calls,
     stream: bool,
+    has_stream_options: bool,
     include_usage: bool,
     meter: Meter,
     string: Content,
@@ -100,6 +103,7 @@ impl Reading {
             prompts: 0,
             calls: Calls::default(),
             stream: spec.streams_by_default,
+            has_stream_options: false,
             include_usage: false,
             meter: Meter::new(body_bytes),
             string: Content::Undecided,
@@ -120,6 +124,7 @@ impl Reading {
             output_cap,
             choices: choices.saturating_mul(self.prompts.max(1)).saturating_mul(calls.max(1)),
             stream: self.stream,
+            has_stream_options: self.has_stream_options,
             include_usage: self.include_usage,
             tool,
             call_id: id,
@@ -202,7 +207,10 @@ impl Visitor<Field> for Reading {
                 self.unknown(event);
             }
             Field::Stream => self.stream = matches!(event, Event::Bool(true)),
-            Field::StreamOptions => self.include_usage = false,
+            Field::StreamOptions => {
+                self.has_stream_options = true;
+                self.include_usage = false;
+            }
             Field::IncludeUsage => self.include_usage = matches!(event, Event::Bool(true)),
             Field::Message => match event {
                 Event::Object => self.meter.add(TOKENS_PER_MESSAGE),

@@ -118,7 +118,7 @@ impl Splitter {
 }
 
 /// The number of leading bytes that end no line.
-fn line_run(bytes: &[u8]) -> usize {
+pub fn line_run(bytes: &[u8]) -> usize {
     const EVERY_BYTE: u64 = u64::MAX / 255;
     let has_zero = |word: u64| word.wrapping_sub(EVERY_BYTE) & !word & (EVERY_BYTE * 0x80);
     let (words, tail) = bytes.as_chunks::<8>();

@@ -43,6 +43,8 @@ pub(super) struct Spec {
     pub response: &'static Place<ResponseField>,
     /// Whether a request that says nothing about it gets a stream.
     pub streams_by_default: bool,
+    /// `stream_options.include_usage` is part of it.
+    pub asks_usage: bool,
     /// What streams in frames of AWS hold, where they come like that.
     pub frames: Option<Payload>,
     /// Response headers that hold counters.
@@ -68,6 +70,7 @@ impl Spec {
             request,
             response,
             streams_by_default: false,
+            asks_usage: false,
             frames: None,
             headers: &[],
             uses_model: true,

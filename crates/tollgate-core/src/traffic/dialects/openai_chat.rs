@@ -11,10 +11,13 @@ use super::super::fields::{Counter, RequestField as Ask, ResponseField as Got};
 use super::super::json::Place;
 use super::Spec;
 
-pub static SPEC: Spec = Spec::new(Dialect::OpenAiChat, "openai_chat", "openai", &REQUEST, &RESPONSE).at(&[
-    Route::new("/chat/completions", "openai"),
-    Route::new("/openai/deployments/*/chat/completions", "azure"),
-]);
+pub static SPEC: Spec = Spec {
+    asks_usage: true,
+    ..Spec::new(Dialect::OpenAiChat, "openai_chat", "openai", &REQUEST, &RESPONSE).at(&[
+        Route::new("/chat/completions", "openai"),
+        Route::new("/openai/deployments/*/chat/completions", "azure"),
+    ])
+};
 
 pub static REQUEST: Place<Ask> = Place::object(&[
     ("model", Place::value(Ask::Model)),

@@ -10,11 +10,11 @@ use super::super::json::Place;
 use super::Spec;
 use super::openai_chat::{RESPONSE, STREAM_OPTIONS};
 
-pub static SPEC: Spec =
-    Spec::new(Dialect::OpenAiCompletions, "openai_completions", "openai", &REQUEST, &RESPONSE).at(&[
-        Route::new("/completions", "openai"),
-        Route::new("/openai/deployments/*/completions", "azure"),
-    ]);
+pub static SPEC: Spec = Spec {
+    asks_usage: true,
+    ..Spec::new(Dialect::OpenAiCompletions, "openai_completions", "openai", &REQUEST, &RESPONSE)
+        .at(&[Route::new("/completions", "openai"), Route::new("/openai/deployments/*/completions", "azure")])
+};
 
 static REQUEST: Place<Ask> = Place::object(&[
     ("model", Place::value(Ask::Model)),

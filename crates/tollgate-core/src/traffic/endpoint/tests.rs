@@ -165,3 +165,33 @@ fn the_configuration_knows_better_than_the_path() {
     assert!(configured("/v1/messages/count_tokens", Dialect::AnthropicMessages).unwrap().free);
     assert!(!configured("/v1/messages/count_tokens", Dialect::OpenAiChat).unwrap().free);
 }
+
+#[test]
+fn usage_is_asked_only_where_the_server_knows_the_option_and_nothing_is_signed() {
+    let may = |path, dialect, authorization| {
+        Endpoint::detect("POST", path, dialect).unwrap().may_ask_usage(authorization)
+    };
+    let bearer = "Bearer AWS4-HMAC-SHA256";
+    for path in [
+        "/v1/chat/completions",
+        "/v1/completions",
+        "/openai/deployments/d/chat/completions?api-version=2024-10-21",
+        "/openai/deployments/d/chat/completions?api-version=2026-01-01-preview",
+    ] {
+        assert!(may(path, None, bearer), "{path}");
+        assert!(!may(path, None, "AWS4-HMAC-SHA256 Credential=x"), "{path}");
+        assert!(!may(path, Some(Dialect::Mistral), bearer), "{path}");
+    }
+    for path in [
+        "/openai/deployments/d/chat/completions?api-version=2024-06-01",
+        "/v1/chat/completions?X-Amz-Signature=x",
+        "/v1/responses",
+        "/v1/messages",
+        "/v1/fim/completions",
+        "/model/m/converse-stream",
+        "/api/chat",
+    ] {
+        assert!(!may(path, None, bearer), "{path}");
+    }
+    assert!(may("/anything", Some(Dialect::OpenAiChat), ""));
+}
