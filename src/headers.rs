@@ -1,6 +1,7 @@
 //! A header map read once: the pairs as Envoy serialised them, looked up without copying.
 
 use tollgate_core::policy::Lookup;
+use tollgate_core::policy::config::Certificate;
 
 use crate::host;
 
@@ -33,9 +34,12 @@ impl Headers {
 
     /// The first value of a header, if it is text.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.pairs()
-            .find(|(key, _)| *key == name.as_bytes())
-            .and_then(|(_, value)| core::str::from_utf8(value).ok())
+        self.get_bytes(name).and_then(|value| core::str::from_utf8(value).ok())
+    }
+
+    /// The first value of a header.
+    pub fn get_bytes(&self, name: &str) -> Option<&[u8]> {
+        self.pairs().find(|(key, _)| *key == name.as_bytes()).map(|(_, value)| value)
     }
 
     /// Names that begin like this.
@@ -54,8 +58,22 @@ impl Lookup for Headers {
         self.get(name)
     }
 
-    fn claim(&self, payload: &str, claim: &str) -> Option<String> {
-        let path = format!("metadata\0filter_metadata\0envoy.filters.http.jwt_authn\0{payload}\0{claim}");
-        String::from_utf8(host::property(&path)?).ok()
+    fn claim(&self, payload: &str, claim: &str) -> Option<Vec<u8>> {
+        host::property(&format!(
+            "metadata\0filter_metadata\0envoy.filters.http.jwt_authn\0{payload}\0{claim}"
+        ))
+    }
+
+    fn certificate(&self, field: Certificate) -> Option<String> {
+        let path = match field {
+            Certificate::UriSan => "connection\0uri_san_peer_certificate",
+            Certificate::DnsSan => "connection\0dns_san_peer_certificate",
+            Certificate::Subject => "connection\0subject_peer_certificate",
+        };
+        String::from_utf8(host::property(path)?).ok()
+    }
+
+    fn peer(&self) -> Option<String> {
+        String::from_utf8(host::property("source\0address")?).ok()
     }
 }

@@ -7,7 +7,7 @@ use tollgate_core::billing::Predictor;
 use tollgate_core::limit::Owner;
 use tollgate_core::limiter::{Amounts, Limiter, Reservation, Undecided};
 use tollgate_core::outbox::Outbox;
-use tollgate_core::policy::Policy;
+use tollgate_core::policy::{Overrides, Policy};
 use tollgate_core::record::Guids;
 use tollgate_core::time::{NANOS_PER_SECOND, Now};
 use tollgate_wire::TallyOf;
@@ -45,6 +45,8 @@ pub struct State {
     pub metrics: Metrics,
     /// GUIDs of transactions.
     pub guids: Guids,
+    /// What operators changed since the configuration was read.
+    pub overrides: Overrides,
     /// The way to the ledger.
     pub link: Option<Link>,
     unsettled: Vec<(Reservation, Amounts)>,
@@ -72,6 +74,7 @@ impl Worker {
             outbox: Outbox::default(),
             metrics: Metrics::default(),
             guids: Guids::new(vm),
+            overrides: Overrides::default(),
             link,
             unsettled: Vec::new(),
             last_beat_ns: now.mono_ns,

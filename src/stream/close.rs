@@ -35,7 +35,8 @@ impl Stream {
             return;
         }
         let unknown_price = self.facts.is_some() && self.rate().is_ok_and(|rate| rate.unknown);
-        let facts = Facts { status: self.ending.status, refused_by: &refused_by, unknown_price };
+        let (status, exempt) = (self.ending.status, self.exempt);
+        let facts = Facts { status, refused_by: &refused_by, unknown_price, exempt };
         let id = state.guids.next(self.decided);
         let tally = record::tally(
             &worker.policy,

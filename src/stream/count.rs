@@ -20,9 +20,15 @@ pub(super) fn admission(worker: &Worker, state: &mut State, tier: &str, admissio
     }
 }
 
-/// Counts a request that Tollgate answered.
-pub(super) fn refusal(worker: &Worker, state: &mut State, tier: &str, rejection: Rejection<'_>) {
-    state.metrics.count_labelled("tollgate_requests", &[("tier", tier), ("outcome", "rejected")], 1);
+/// Counts a request that Tollgate answered (`rejected`), or would have (`shadowed`).
+pub(super) fn rejection(
+    worker: &Worker,
+    state: &mut State,
+    tier: &str,
+    rejection: Rejection<'_>,
+    outcome: &str,
+) {
+    state.metrics.count_labelled("tollgate_requests", &[("tier", tier), ("outcome", outcome)], 1);
     match rejection {
         Rejection::Limit(refusal) => {
             if let Some(limit) = worker.policy.limit(refusal.limit) {

@@ -7,7 +7,8 @@ use proxy_wasm::types::Action;
 use tollgate_core::answer::{self, Answer, Asker, Rejection, Shape};
 use tollgate_core::billing;
 use tollgate_core::limiter::{Admission, Decision, Demand, Refusal, Undecided};
-use tollgate_core::policy::config::Contention;
+use tollgate_core::policy::Standing;
+use tollgate_core::policy::config::{Contention, Enforcement};
 use tollgate_core::traffic::Dialect;
 
 use super::{Phase, Stream, count};
@@ -25,8 +26,8 @@ impl Stream {
         }
         if reads.route_metadata {
             let leaf = |key: &str| text(&format!("xds\0route_metadata\0filter_metadata\0tollgate\0{key}"));
-            (self.route.policy, self.route.action, self.route.workflow) =
-                (leaf("policy"), leaf("action"), leaf("workflow"));
+            self.route.policy = self.worker.policy.route_policy(&leaf("policy")).to_owned();
+            (self.route.action, self.route.workflow) = (leaf("action"), leaf("workflow"));
         }
         if reads.body {
             let named = text("xds\0route_metadata\0filter_metadata\0tollgate\0dialect");
@@ -44,6 +45,28 @@ impl Stream {
         }
     }
 
+    /// Turns away who may not come in at all, before the body is awaited. None: the request goes on.
+    pub(super) fn enter(&mut self, identified: bool) -> Option<Action> {
+        self.decided = host::now();
+        let worker = Rc::clone(&self.worker);
+        let state = &mut *worker.state.borrow_mut();
+        self.enforcement = worker.policy.enforcement(&state.overrides);
+        if self.enforcement == Enforcement::Off {
+            return None;
+        }
+        if !identified {
+            return self.reject(state, Rejection::Unidentified);
+        }
+        match worker.policy.status_of(&self.caller, &state.overrides).clone() {
+            Standing::Normal => None,
+            Standing::Suspended(reason) => self.reject(state, Rejection::Suspended(&reason)),
+            Standing::Exempt => {
+                self.exempt = true;
+                None
+            }
+        }
+    }
+
     /// Decides the request, with all that is known of it now.
     pub(super) fn decide(&mut self) -> Action {
         self.decided = host::now();
@@ -52,38 +75,63 @@ impl Stream {
         state.metrics.count("tollgate_checks", 1);
         let mut demand = Demand::default();
         if let Some(facts) = &self.facts {
-            let Ok(rate) = self.rate() else {
+            if let Ok(rate) = self.rate() {
+                demand = billing::demand(&worker.policy, rate, &self.route.action, facts, &state.predictor);
+            } else if self.enforcement != Enforcement::Off {
                 let model = self.model().to_owned();
-                return self.refuse(state, Rejection::UnknownModel(&model));
-            };
-            demand = billing::demand(&worker.policy, rate, &self.route.action, facts, &state.predictor);
+                if let Some(answered) = self.reject(state, Rejection::UnknownModel(&model)) {
+                    return answered;
+                }
+            }
+        }
+        if self.exempt || self.enforcement == Enforcement::Off {
+            return self.pass(state, Admission::default(), demand);
+        }
+        let of_model = self.facts.is_some() && self.dialect().is_some_and(Dialect::uses_model);
+        let lacking = worker.policy.entitled(&self.attributes(), of_model).err();
+        if let Some((what, name)) = lacking.map(|lacking| (lacking.what(), lacking.name().to_owned()))
+            && let Some(answered) = self.reject(state, Rejection::NotEntitled { what, name: &name })
+        {
+            return answered;
         }
         let decision =
             state.limiter.admit(&worker.policy, &worker.store, self.decided, &self.attributes(), &demand);
         match decision {
-            Ok(Decision::Admit(admission)) => {
-                count::admission(&worker, state, &self.caller.tier, &admission);
-                self.phase = Phase::Admitted(admission, demand);
-                Action::Continue
-            }
-            Ok(Decision::Refuse(refusal)) => self.refuse(state, Rejection::Limit(&refusal)),
-            Err(undecided) => self.undecided(state, &undecided),
+            Ok(Decision::Admit(admission)) => self.pass(state, admission, demand),
+            Ok(Decision::Refuse(refusal)) => match self.reject(state, Rejection::Limit(&refusal)) {
+                Some(answered) => answered,
+                None => self.pass(state, Admission::default(), demand),
+            },
+            Err(undecided) => self.undecided(state, &undecided, demand),
         }
     }
 
-    fn undecided(&mut self, state: &mut State, undecided: &Undecided) -> Action {
+    fn pass(&mut self, state: &mut State, admission: Admission, demand: Demand) -> Action {
+        count::admission(&self.worker, state, &self.caller.tier, &admission);
+        self.phase = Phase::Admitted(admission, demand);
+        Action::Continue
+    }
+
+    /// Refuses, unless everything is in shadow: then it is counted, and None says that the request goes on.
+    fn reject(&mut self, state: &mut State, rejection: Rejection<'_>) -> Option<Action> {
+        if self.enforcement == Enforcement::On {
+            return Some(self.refuse(state, rejection));
+        }
+        count::rejection(&self.worker, state, &self.caller.tier, rejection, "shadowed");
+        None
+    }
+
+    fn undecided(&mut self, state: &mut State, undecided: &Undecided, demand: Demand) -> Action {
         warn!("undecided: {undecided}");
         state.metrics.count("tollgate_undecided", 1);
-        match self.worker.policy.contention {
-            Contention::Refuse => self.refuse(state, Rejection::Undecided),
-            Contention::Admit => {
-                self.phase = Phase::Admitted(Admission::default(), Demand::default());
-                Action::Continue
-            }
-        }
+        let answered = match self.worker.policy.contention {
+            Contention::Refuse => self.reject(state, Rejection::Undecided),
+            Contention::Admit => None,
+        };
+        answered.unwrap_or_else(|| self.pass(state, Admission::default(), demand))
     }
 
-    pub(super) fn refuse(&mut self, state: &mut State, rejection: Rejection<'_>) -> Action {
+    fn refuse(&mut self, state: &mut State, rejection: Rejection<'_>) -> Action {
         let worker = Rc::clone(&self.worker);
         let jitter = state.jitter();
         let asker = Asker {
@@ -92,7 +140,7 @@ impl Stream {
         };
         let Answer { status, headers, body } =
             answer::refuse(&worker.policy, asker, &self.attributes(), rejection, self.decided, jitter);
-        count::refusal(&worker, state, &self.caller.tier, rejection);
+        count::rejection(&worker, state, &self.caller.tier, rejection, "rejected");
         self.phase = Phase::Refused(match rejection {
             Rejection::Limit(Refusal { limit, .. }) => {
                 worker.policy.limit(*limit).map(|limit| limit.name.clone()).unwrap_or_default()

@@ -12,9 +12,9 @@ use std::rc::Rc;
 
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
-use tollgate_core::answer::Rejection;
 use tollgate_core::billing::{self, Ending, Rate, Unpriced};
 use tollgate_core::limiter::{Admission, Demand};
+use tollgate_core::policy::config::Enforcement;
 use tollgate_core::policy::{Attributes, Caller};
 use tollgate_core::time::Now;
 use tollgate_core::traffic::{Dialect, Endpoint, RequestFacts, ResponseParser};
@@ -51,6 +51,10 @@ pub struct Stream {
     worker: Rc<Worker>,
     phase: Phase,
     caller: Caller,
+    /// Whether anything is enforced; asked once, so that one request is treated one way.
+    enforcement: Enforcement,
+    /// No limit applies to the caller.
+    exempt: bool,
     route: Route,
     /// Where it goes; None for what no model answers.
     endpoint: Option<Endpoint>,
@@ -68,6 +72,8 @@ impl Stream {
             worker,
             phase: Phase::Waiting,
             caller: Caller::default(),
+            enforcement: Enforcement::On,
+            exempt: false,
             route: Route::default(),
             endpoint: None,
             facts: None,
@@ -90,7 +96,9 @@ impl Stream {
             provider: self.endpoint.as_ref().map_or("", |endpoint| endpoint.provider),
             model: self.model(),
             tool: self.facts.as_ref().and_then(|facts| facts.tool.as_deref()).unwrap_or_default(),
-            ..Attributes::default()
+            interface: &self.caller.interface,
+            region: &self.caller.region,
+            address: &self.caller.address,
         }
     }
 
@@ -126,13 +134,15 @@ impl HttpContext for Stream {
             headers.get(":path").unwrap_or_default(),
             self.route.dialect,
         );
-        match self.worker.policy.identity.resolve(&headers) {
-            Ok(caller) => self.caller = caller,
-            Err(_) => {
-                self.decided = host::now();
-                let worker = Rc::clone(&self.worker);
-                return self.refuse(&mut worker.state.borrow_mut(), Rejection::Unidentified);
-            }
+        let identity = &self.worker.policy.identity;
+        let caller = identity.resolve(&headers);
+        for name in identity.strip_headers().iter().filter(|name| headers.get_bytes(name).is_some()) {
+            let _ = host::remove_header(Map::Request, name);
+        }
+        let identified = caller.is_ok();
+        self.caller = caller.unwrap_or_default();
+        if let Some(answered) = self.enter(identified) {
+            return answered;
         }
         let nothing_to_read = self.endpoint.as_ref().is_none_or(|endpoint| endpoint.free);
         if nothing_to_read || !self.worker.policy.reads().body {

@@ -13,6 +13,7 @@ pub mod outbox;
 pub mod policy;
 pub mod price;
 pub mod record;
+pub mod room;
 pub mod store;
 pub mod time;
 pub mod traffic;

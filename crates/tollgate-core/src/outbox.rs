@@ -176,6 +176,7 @@ fn merge(sum: &mut Tally, tally: &Tally) {
     sum.cost_nusd += tally.cost_nusd;
     sum.credits += tally.credits;
     sum.unknown_price |= tally.unknown_price;
+    sum.exempt |= tally.exempt;
     sum.warnings.extend(tally.warnings.iter().cloned());
 }
 

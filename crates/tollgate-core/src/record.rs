@@ -62,6 +62,8 @@ pub struct Facts<'a> {
     pub refused_by: &'a str,
     /// The ceiling stands in for the model's price.
     pub unknown_price: bool,
+    /// No limit applied to it, by an operator's decision.
+    pub exempt: bool,
 }
 
 /// The tally of a request.
@@ -105,6 +107,7 @@ pub fn tally<'a>(
         credits: charged.amounts.credits,
         price_version: if billed { policy.prices.version() } else { 0 },
         unknown_price: billed && facts.unknown_price,
+        exempt: facts.exempt,
         warnings: warnings.collect(),
     }
 }

@@ -133,6 +133,9 @@ pub struct TallyOf<S> {
     /// The model has no price of its own: the ceiling price was charged.
     #[serde(skip_serializing_if = "is_false")]
     pub unknown_price: bool,
+    /// An operator has exempted the consumer: no limit was asked.
+    #[serde(skip_serializing_if = "is_false")]
+    pub exempt: bool,
     /// Thresholds passed by this request.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,
@@ -170,6 +173,7 @@ impl TallyOf<&str> {
             credits: self.credits,
             price_version: self.price_version,
             unknown_price: self.unknown_price,
+            exempt: self.exempt,
             warnings: self.warnings,
         }
     }

@@ -6,6 +6,7 @@ use tollgate_e2e::http_client::{Call, count};
 use tollgate_e2e::model_server::ModelServer;
 use tollgate_e2e::scene::{FREE_KEY, OPENAI_MODEL, Scene, chat_from, policy, quota};
 use tollgate_e2e::{ledger, paths, wait};
+use tollgate_wire::Outcome;
 
 /// What `tollgate check` says to this Envoy configuration.
 fn check(config: &EnvoyConfig) -> Result<(), String> {
@@ -127,5 +128,45 @@ async fn a_change_while_envoy_runs_keeps_the_balances() {
         answers.push(envoy.send(&chat_from("alice")).await);
     }
     assert_eq!(count(&answers, 200), 3, "4 of 7 were used");
+    envoy.assert_no_trap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_switch_for_all_is_thrown_while_envoy_runs_and_usage_is_charged_all_the_while() {
+    let models = ModelServer::start().await.unwrap();
+    let mut config = EnvoyConfig::standalone(models.address()).unwrap();
+    config.with_listener_from_file();
+    let with = |enforcement: &str| {
+        let mut policy =
+            policy(json!([quota("requests", "requests", 1, "day"), quota("cost", "cost", 9, "day")]));
+        policy["enforcement"] = enforcement.into();
+        policy
+    };
+    let envoy = Envoy::start(config.set_policy(with("on")), 1).await.unwrap();
+    assert_eq!(envoy.send(&chat_from("alice")).await.status, 200);
+    assert_eq!(envoy.send(&chat_from("alice")).await.status, 429);
+    let nobody = Call::openai(OPENAI_MODEL, 1);
+    assert_eq!(envoy.send(&nobody).await.status, 401);
+    for enforcement in ["off", "shadow"] {
+        envoy.update_listener(config.set_policy(with(enforcement))).await.unwrap();
+        wait::until(
+            "the new policy",
+            || envoy.logs(),
+            async || (envoy.send(&nobody).await.status == 200).then_some(()),
+        )
+        .await;
+        assert_eq!(envoy.send(&chat_from("alice")).await.status, 200, "{enforcement}");
+    }
+    envoy.update_listener(config.set_policy(with("on"))).await.unwrap();
+    wait::until(
+        "the new policy",
+        || envoy.logs(),
+        async || (envoy.send(&chat_from("alice")).await.status == 429).then_some(()),
+    )
+    .await;
+    let mut tallies = envoy.wait_for_journal_of("alice", 5).await;
+    tallies.retain(|tally| tally.outcome != Outcome::Refused);
+    assert_eq!(tallies.len(), 3);
+    assert!(tallies.iter().all(|tally| tally.cost_nusd.0 > 0));
     envoy.assert_no_trap();
 }

@@ -107,3 +107,129 @@ async fn headers_that_only_tollgate_may_send_are_removed() {
     let tally = scene.envoy.wait_for_journal(1).await.remove(0);
     assert_eq!(tally.consumer, "alice");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn claims_that_are_numbers_and_lists_are_read() {
+    let issuer = JwtIssuer::default();
+    let scene = Scene::start(2, |config| {
+        config.require_jwt(JwtIssuer::NAME, &issuer.jwks());
+        config.policy(|policy| {
+            policy["identity"]["tier"] = json!([{"jwt": {"payload": "jwt_payload", "claim": "groups"}}]);
+            policy["identity"]["roles"] = json!([{"jwt": {"payload": "jwt_payload", "claim": "groups"}}]);
+            policy["identity"]["project"] = json!([{"jwt": {"payload": "jwt_payload", "claim": "beta"}}]);
+            policy.insert("access".into(), json!({"exempt": {"roles": ["admin"]}}));
+        });
+    })
+    .await;
+    let chat = Call::openai(OPENAI_MODEL, 1);
+    let claims = json!({"sub": 1_795_305_600_123u64, "groups": ["staff", "pro"], "beta": true});
+    let call = chat.clone().key(&issuer.token(&claims).unwrap());
+    assert_eq!(scene.envoy.send(&call).await.status, 200);
+    let tally = scene.envoy.wait_for_journal(1).await.remove(0);
+    assert_eq!((&*tally.consumer, &*tally.tier, &*tally.project), ("1795305600123", "pro", "true"));
+    assert!(!tally.exempt);
+
+    let admin = chat.key(&issuer.token(&json!({"sub": "root", "groups": ["staff", "admin"]})).unwrap());
+    for _ in 0..5 {
+        assert_eq!(scene.envoy.send(&admin).await.status, 200, "3 requests a minute are not for admins");
+    }
+    let tallies = scene.envoy.wait_for_journal_of("root", 5).await;
+    assert!(tallies.iter().all(|tally| tally.exempt && tally.tier == "free"));
+    assert!(tallies.iter().all(|tally| tally.cost_nusd.0 > 0), "exempt is not free");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_suspended_is_told_why_and_nothing_is_served() {
+    let scene = Scene::example(2, |policy| {
+        policy.insert("access".into(), json!({"suspended": {"frida": "The invoice of May is unpaid."}}));
+    })
+    .await;
+    let call = Call::openai(OPENAI_MODEL, 1).key(FREE_KEY);
+    let answer = scene.envoy.send(&call).await;
+    assert_eq!(answer.status, 403);
+    assert!(answer.text().contains("The invoice of May is unpaid."), "{}", answer.text());
+    assert_eq!(answer.header("retry-after"), None, "waiting won't help");
+    assert_eq!(scene.envoy.send(&call.key(PRO_KEY)).await.status, 403, "of two keys the first counts");
+    assert_eq!(scene.envoy.send(&Call::openai(OPENAI_MODEL, 1).key(PRO_KEY)).await.status, 200);
+    assert_eq!(scene.models.served().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tier_gets_the_models_it_lists() {
+    let scene = Scene::example(2, |policy| {
+        policy["tiers"]["free"]["models"] = json!(["gpt-5.4-*"]);
+    })
+    .await;
+    let free = |call: Call| call.header("x-api-key", FREE_KEY);
+    assert_eq!(scene.envoy.send(&free(Call::openai(OPENAI_MODEL, 1))).await.status, 200);
+    let refused = scene.envoy.send(&free(Call::anthropic(CLAUDE_MODEL, 1, 10))).await;
+    assert_eq!(refused.status, 403);
+    assert!(refused.text().contains(CLAUDE_MODEL), "{}", refused.text());
+    let unnamed = Call::openai(OPENAI_MODEL, 1).edit(|body| {
+        body.as_object_mut().unwrap().remove("model");
+    });
+    assert_eq!(scene.envoy.send(&free(unnamed)).await.status, 403, "the server would choose");
+    let pro = Call::anthropic(CLAUDE_MODEL, 1, 10).header("x-api-key", PRO_KEY);
+    assert_eq!(scene.envoy.send(&pro).await.status, 200);
+}
+
+/// A policy that limits addresses to two requests a day.
+fn by_address(hops: u8) -> serde_json::Value {
+    json!({
+        "identity": {"consumer": [{"address": {}}], "trusted_hops": hops},
+        "limits": [quota("per-address", "requests", 2, "day")],
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_in_a_header_counts_only_behind_trusted_proxies() {
+    for (hops, forwarded, consumer) in [
+        (0, "6.6.6.6", "127.0.0.1"),
+        (1, "6.6.6.6, 192.0.2.7", "192.0.2.7"),
+        (1, "unknown", "127.0.0.1"),
+        (2, "6.6.6.6, 192.0.2.7, 10.0.0.1", "192.0.2.7"),
+    ] {
+        let scene = Scene::start(1, |config| {
+            config.connection_manager().insert("use_remote_address".into(), true.into());
+            config.set_policy(by_address(hops));
+        })
+        .await;
+        let call = Call::openai(OPENAI_MODEL, 1).header("x-forwarded-for", forwarded);
+        let statuses = [
+            scene.envoy.send(&call).await.status,
+            scene.envoy.send(&call).await.status,
+            scene.envoy.send(&call).await.status,
+        ];
+        assert_eq!(statuses, [200, 200, 429]);
+        let tally = scene.envoy.wait_for_journal(1).await.remove(0);
+        assert_eq!(tally.consumer, consumer, "{hops} hops, {forwarded}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn listed_headers_are_read_and_then_removed() {
+    let mut policy = policy(json!([quota("requests", "requests", 10, "day")]));
+    policy["identity"]["strip_headers"] = json!(["X-Consumer", "x-internal-role"]);
+    let scene = Scene::standalone(policy, 1).await;
+    let call = chat_from("alice").header("x-internal-role", "admin").header("x-other", "kept");
+    assert_eq!(scene.envoy.send(&call).await.status, 200);
+    let served = scene.models.served().remove(0);
+    assert_eq!((served.header("x-consumer"), served.header("x-internal-role")), (None, None));
+    assert_eq!(served.header("x-other"), Some("kept"));
+    assert_eq!(scene.envoy.wait_for_journal(1).await.remove(0).consumer, "alice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_that_names_no_policy_has_the_default_one() {
+    let scene = Scene::example(1, |policy| {
+        policy["policies"]["house"] = json!({"limits": [quota("house", "requests", 1, "day")]});
+        policy.insert("default_policy".into(), "house".into());
+    })
+    .await;
+    let call = Call::openai(OPENAI_MODEL, 1).key(PRO_KEY);
+    assert_eq!(scene.envoy.send(&call).await.status, 200);
+    let refused = scene.envoy.send(&call).await;
+    assert_eq!((refused.status, refused.limit().as_deref()), (429, Some("house")));
+    let elsewhere = call.path("/expensive/v1/chat/completions");
+    assert_eq!(scene.envoy.send(&elsewhere).await.status, 200, "that route has a policy of its own");
+}

@@ -1,12 +1,17 @@
-//! Who is asking: consumer, team, project and tier, from the first source that yields a value.
+//! Who is asking: consumer, team, project, tier, region, interface and roles, each from the first source that yields
+//! a value.
 
 use hashbrown::HashMap;
 use sha2::{Digest, Sha256};
 
-use super::config::{ApiKeySource, Source, UnknownKey};
+use super::config::{ApiKeySource, Certificate, Source, UnknownKey};
+use super::{address, claim};
 
-/// Longest consumer, team or project name in bytes; a longer one identifies nobody.
+/// Longest name of a consumer, team, project, region, interface or role in bytes; a longer one is nobody's.
 pub const NAME_BYTES_MAX: usize = 256;
+
+/// Most roles of one caller; more are not looked at.
+pub const ROLES_MAX: usize = 64;
 
 const API_KEY_HEADERS: [&str; 3] = ["authorization", "x-api-key", "api-key"];
 
@@ -15,8 +20,14 @@ pub trait Lookup {
     /// A request header, by its lower-case name.
     fn header(&self, name: &str) -> Option<&str>;
 
-    /// A claim of a JWT that Envoy verified.
-    fn claim(&self, payload: &str, claim: &str) -> Option<String>;
+    /// A claim of a JWT that Envoy verified, as Envoy encodes it.
+    fn claim(&self, payload: &str, claim: &str) -> Option<Vec<u8>>;
+
+    /// A field of the client's certificate.
+    fn certificate(&self, field: Certificate) -> Option<String>;
+
+    /// Address and port of whoever connected.
+    fn peer(&self) -> Option<String>;
 }
 
 /// Whose an API key is.
@@ -46,6 +57,14 @@ pub struct Caller {
     pub project: String,
     /// The tier; one of the configured, or empty when there are none.
     pub tier: String,
+    /// The region; empty when unknown.
+    pub region: String,
+    /// The interface; empty when unknown.
+    pub interface: String,
+    /// The client's address; empty where nothing looks at it.
+    pub address: String,
+    /// Roles, at most [`ROLES_MAX`].
+    pub roles: Vec<String>,
 }
 
 /// No source yielded a consumer.
@@ -59,6 +78,13 @@ pub struct Identity {
     pub(super) team: Vec<Source>,
     pub(super) project: Vec<Source>,
     pub(super) tier: Vec<Source>,
+    pub(super) region: Vec<Source>,
+    pub(super) interface: Vec<Source>,
+    pub(super) roles: Vec<Source>,
+    /// A limit looks at the address.
+    pub(super) address: bool,
+    pub(super) trusted_hops: u8,
+    pub(super) strip_headers: Vec<String>,
     pub(super) keys: ApiKeys,
     /// Tiers there are.
     pub(super) tiers: Vec<String>,
@@ -67,6 +93,11 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// Headers to be removed before the upstream sees the request, besides `x-tollgate-*`; in lower case.
+    pub fn strip_headers(&self) -> &[String] {
+        &self.strip_headers
+    }
+
     /// Finds out who is asking.
     ///
     /// # Errors
@@ -75,18 +106,28 @@ impl Identity {
         let mut known = None;
         let consumer =
             self.consumer.iter().find_map(|source| self.consumer_from(source, request, &mut known));
-        let Some(consumer) = consumer else {
-            return self.anonymous.clone().ok_or(Unidentified);
+        let attribute = |sources: &[Source], of_key: fn(&KnownKey) -> Option<&String>| {
+            let read = sources.iter().find_map(|source| self.read(source, request, usable));
+            read.or_else(|| known.and_then(of_key).cloned()).unwrap_or_default()
         };
-        let attribute = |sources: &[Source], of_key: Option<&String>| {
-            let read = sources.iter().find_map(|source| read(source, request)).filter(|value| usable(value));
-            read.or_else(|| of_key.cloned()).unwrap_or_default()
+        let mut caller = match consumer {
+            Some(consumer) => Caller {
+                consumer,
+                team: attribute(&self.team, |key| key.team.as_ref()),
+                project: attribute(&self.project, |key| key.project.as_ref()),
+                tier: self.tier_from(request, known),
+                ..Caller::default()
+            },
+            None => self.anonymous.clone().ok_or(Unidentified)?,
         };
-        let team = attribute(&self.team, known.and_then(|key: &KnownKey| key.team.as_ref()));
-        let project = attribute(&self.project, known.and_then(|key: &KnownKey| key.project.as_ref()));
-        let tier = attribute(&self.tier, known.and_then(|key: &KnownKey| key.tier.as_ref()));
-        let tier = if self.tiers.contains(&tier) { tier } else { self.default_tier.clone() };
-        Ok(Caller { consumer, team, project, tier })
+        caller.region = attribute(&self.region, |_| None);
+        caller.interface = attribute(&self.interface, |_| None);
+        if self.address {
+            caller.address = self.address_of(request).unwrap_or_default();
+        }
+        let mut roles = self.roles.iter().map(|source| self.roles_from(source, request));
+        caller.roles = roles.find(|roles| !roles.is_empty()).unwrap_or_default();
+        Ok(caller)
     }
 
     fn consumer_from<'a>(
@@ -96,7 +137,7 @@ impl Identity {
         known: &mut Option<&'a KnownKey>,
     ) -> Option<String> {
         let Source::ApiKey(api_key) = source else {
-            return read(source, request).filter(|value| usable(value));
+            return self.read(source, request, usable);
         };
         let digest: [u8; 32] = Sha256::digest(presented(api_key, request)?.as_bytes()).into();
         match self.keys.get(&digest) {
@@ -108,18 +149,66 @@ impl Identity {
             None => None,
         }
     }
+
+    /// The first tier that is configured, of the first source that yields anything; else the key's, else the default.
+    fn tier_from(&self, request: &impl Lookup, known: Option<&KnownKey>) -> String {
+        let exists = |tier: &str| self.tiers.iter().any(|known| known == tier);
+        for source in &self.tier {
+            let mut said = false;
+            let tier = self.read(source, request, |value| {
+                said |= usable(value);
+                exists(value)
+            });
+            if said {
+                return tier.unwrap_or_else(|| self.default_tier.clone());
+            }
+        }
+        let of_key = known.and_then(|key| key.tier.clone());
+        of_key.filter(|tier| exists(tier)).unwrap_or_else(|| self.default_tier.clone())
+    }
+
+    /// The source's first value that is wanted.
+    fn read(
+        &self,
+        source: &Source,
+        request: &impl Lookup,
+        mut wanted: impl FnMut(&str) -> bool,
+    ) -> Option<String> {
+        match source {
+            Source::Header(name) => {
+                request.header(name).map(str::trim).filter(|value| wanted(value)).map(String::from)
+            }
+            Source::Jwt(jwt) => {
+                let values = claim::values(&request.claim(&jwt.payload, &jwt.claim)?);
+                values.into_iter().find(|value| wanted(value))
+            }
+            Source::Certificate(field) => request.certificate(*field).filter(|value| wanted(value)),
+            Source::Address(_) => self.address_of(request).filter(|value| wanted(value)),
+            Source::ApiKey(_) => None,
+        }
+    }
+
+    fn roles_from(&self, source: &Source, request: &impl Lookup) -> Vec<String> {
+        let mut roles = match source {
+            Source::Header(name) => {
+                let all = request.header(name).unwrap_or_default();
+                all.split(',').map(|role| role.trim().to_owned()).take(ROLES_MAX).collect()
+            }
+            Source::Jwt(jwt) => claim::values(&request.claim(&jwt.payload, &jwt.claim).unwrap_or_default()),
+            other => Vec::from_iter(self.read(other, request, usable)),
+        };
+        roles.retain(|role| usable(role));
+        roles.truncate(ROLES_MAX);
+        roles
+    }
+
+    fn address_of(&self, request: &impl Lookup) -> Option<String> {
+        address::client(&request.peer()?, request.header("x-forwarded-for"), self.trusted_hops)
+    }
 }
 
 fn usable(value: &str) -> bool {
     !value.is_empty() && value.len() <= NAME_BYTES_MAX
-}
-
-fn read(source: &Source, request: &impl Lookup) -> Option<String> {
-    match source {
-        Source::Header(name) => request.header(name).map(str::trim).map(String::from),
-        Source::Jwt(jwt) => request.claim(&jwt.payload, &jwt.claim),
-        Source::ApiKey(_) => None,
-    }
 }
 
 /// The key a request presents, without its scheme.
@@ -149,86 +238,4 @@ fn name_of(digest: &[u8; 32]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::config::JwtSource;
-    use super::*;
-
-    struct Request(Vec<(&'static str, &'static str)>, Option<&'static str>);
-
-    impl Lookup for Request {
-        fn header(&self, name: &str) -> Option<&str> {
-            self.0.iter().find(|(key, _)| *key == name).map(|(_, value)| *value)
-        }
-
-        fn claim(&self, payload: &str, claim: &str) -> Option<String> {
-            (payload == "p" && claim == "sub").then(|| self.1.map(String::from)).flatten()
-        }
-    }
-
-    fn identity(unknown: UnknownKey) -> Identity {
-        let digest: [u8; 32] = Sha256::digest(b"secret").into();
-        let key = KnownKey {
-            consumer: "alice".into(),
-            tier: Some("pro".into()),
-            team: Some("search".into()),
-            project: None,
-        };
-        Identity {
-            consumer: vec![
-                Source::Jwt(JwtSource { payload: "p".into(), claim: "sub".into() }),
-                Source::ApiKey(ApiKeySource { headers: vec![], unknown }),
-                Source::Header("x-user".into()),
-            ],
-            tier: vec![Source::Header("x-tier".into())],
-            keys: [(digest, key)].into_iter().collect(),
-            tiers: vec!["free".into(), "pro".into()],
-            default_tier: "free".into(),
-            ..Identity::default()
-        }
-    }
-
-    #[test]
-    fn the_first_source_that_yields_a_value_wins() {
-        let all = Request(vec![("authorization", "Bearer secret"), ("x-user", "bob")], Some("jane"));
-        assert_eq!(identity(UnknownKey::Ignore).resolve(&all).unwrap().consumer, "jane");
-        let key = Request(vec![("authorization", "bearer secret"), ("x-user", "bob")], None);
-        let caller = identity(UnknownKey::Ignore).resolve(&key).unwrap();
-        assert_eq!(
-            (caller.consumer.as_str(), caller.tier.as_str(), caller.team.as_str()),
-            ("alice", "pro", "search")
-        );
-        let header = Request(vec![("x-user", " bob "), ("x-tier", "gold")], None);
-        let caller = identity(UnknownKey::Ignore).resolve(&header).unwrap();
-        assert_eq!(
-            (caller.consumer.as_str(), caller.tier.as_str()),
-            ("bob", "free"),
-            "an unknown tier is the default"
-        );
-    }
-
-    #[test]
-    fn an_unknown_key_is_nobody_unless_the_endpoint_checks_keys_itself() {
-        let request = Request(vec![("x-api-key", "invented")], None);
-        assert_eq!(identity(UnknownKey::Ignore).resolve(&request), Err(Unidentified));
-        let consumer = identity(UnknownKey::Accept).resolve(&request).unwrap().consumer;
-        assert!(consumer.starts_with("key-") && consumer.len() == 20 && !consumer.contains("invented"));
-    }
-
-    #[test]
-    fn an_empty_or_endless_name_is_nobody() {
-        let endless: &'static str = Box::leak("x".repeat(NAME_BYTES_MAX + 1).into_boxed_str());
-        for value in ["", " ", endless] {
-            assert_eq!(
-                identity(UnknownKey::Ignore).resolve(&Request(vec![("x-user", value)], None)),
-                Err(Unidentified)
-            );
-        }
-    }
-
-    #[test]
-    fn the_unidentified_get_the_configured_identity() {
-        let anonymous = Caller { consumer: "anonymous".into(), tier: "free".into(), ..Caller::default() };
-        let identity = Identity { anonymous: Some(anonymous.clone()), ..identity(UnknownKey::Ignore) };
-        assert_eq!(identity.resolve(&Request(vec![], None)), Ok(anonymous));
-    }
-}
+mod tests;

@@ -1,7 +1,10 @@
 //! Configuration, parsed once into a [`Policy`] that can't be wrong. Nothing behind it checks again.
 
+mod access;
+mod address;
 mod amount;
 mod attributes;
+mod claim;
 mod compile;
 pub mod config;
 mod identity;
@@ -10,6 +13,7 @@ mod limit;
 mod tests;
 mod wire_struct;
 
+pub use access::{Access, NotEntitled, Overrides, Standing};
 pub use attributes::{Attributes, Pattern};
 pub use identity::{ApiKeys, Caller, Identity, KnownKey, Lookup, Unidentified};
 pub use limit::{Kind, Limit, Meter};
@@ -19,7 +23,8 @@ use hashbrown::HashMap;
 
 use crate::limit::{Calendar, Window};
 use crate::price::PriceTable;
-use config::{Contention, Dimension, UnknownModel};
+use access::Entitlements;
+use config::{Contention, Dimension, Enforcement, UnknownModel};
 
 /// A configuration that was refused, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -51,6 +56,7 @@ pub struct Tier {
     /// Told to a consumer of this tier who is refused.
     pub upgrade_hint: Option<String>,
     limits: Vec<LimitId>,
+    entitlements: Entitlements,
 }
 
 /// What an action costs: `credits` millionths per `per` units.
@@ -90,6 +96,10 @@ pub struct Policy {
     pub name: String,
     /// Who is asking.
     pub identity: Identity,
+    /// Consumers and roles that are treated apart.
+    pub access: Access,
+    /// Whether anything is enforced, unless an operator says otherwise at run time.
+    pub enforcement: Enforcement,
     /// What tokens cost.
     pub prices: PriceTable,
     /// What a model without a price costs.
@@ -112,6 +122,7 @@ pub struct Policy {
     common: Vec<LimitId>,
     tiers: HashMap<String, Tier>,
     routes: HashMap<String, Vec<LimitId>>,
+    default_policy: String,
     actions: HashMap<String, ActionPrice>,
     calendars: Vec<Calendar>,
     reads: Reads,
@@ -167,6 +178,11 @@ impl Policy {
     /// The tier of this name.
     pub fn tier(&self, name: &str) -> Option<&Tier> {
         self.tiers.get(name)
+    }
+
+    /// The policy of a route that names this one: itself if there is such a policy, else the default, else none.
+    pub fn route_policy<'a>(&'a self, named: &'a str) -> &'a str {
+        if self.routes.contains_key(named) { named } else { &self.default_policy }
     }
 
     /// What the action of this name costs.

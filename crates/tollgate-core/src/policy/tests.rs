@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::config::Dimension;
+use super::config::{Dimension, Enforcement};
 use super::{Attributes, Kind, LimitId, Policy, Reads};
 
 fn problem(value: Value) -> String {
@@ -93,6 +93,39 @@ fn every_mistake_names_its_field() {
         (
             json!({"identity": {"consumer": [{"cookie": "x"}]}}),
             "identity.consumer[0]: unknown variant `cookie`",
+        ),
+        (json!({"identity": {"roles": [{"api_key": {}}]}}), "identity.roles[0]: an api_key"),
+        (
+            json!({"identity": {"consumer": [{"certificate": "serial"}]}}),
+            "identity.consumer[0].certificate: unknown",
+        ),
+        (
+            json!({"identity": {"strip_headers": ["x-ok", "content-length"]}}),
+            "identity.strip_headers[1]: `content",
+        ),
+        (json!({"identity": {"strip_headers": [":path"]}}), "identity.strip_headers[0]: `:path`"),
+        (json!({"identity": {"trusted_hops": 256}}), "identity.trusted_hops: invalid value"),
+        (
+            json!({"enforcement": "maybe"}),
+            "enforcement: invalid value: string \"maybe\", expected `on`, `shadow`",
+        ),
+        (
+            json!({"access": {"exempt": {"roles": ["admin"]}}}),
+            "access.exempt.roles: no role would ever be known",
+        ),
+        (
+            json!({"access": {"suspended": {"x": "why"}, "exempt": {"consumers": ["x"]}}}),
+            "access.exempt.consumers[0]: `x` is suspended",
+        ),
+        (json!({"access": {"suspended": {"x": "y".repeat(501)}}}), "access.suspended.x: more than 500 bytes"),
+        (json!({"default_policy": "p"}), "default_policy: there is no policy `p`"),
+        (
+            json!({"tiers": {"t": {"models": []}}, "identity": {"default_tier": "t"}}),
+            "tiers.t.models: an empty list",
+        ),
+        (
+            json!({"tiers": {"t": {"tools": ["a*b"]}}, "identity": {"default_tier": "t"}}),
+            "tiers.t.tools[0]: a star",
         ),
         (json!({"warnings": {"thresholds": [80, 101]}}), "warnings.thresholds[1]: not from 1 to 100"),
         (
@@ -189,4 +222,12 @@ fn what_envoy_hands_over_is_the_same_as_json() {
     let error = Policy::from_bytes(br#"{"limits": [{"name": "l"}]}"#).unwrap_err();
     assert!(error.to_string().starts_with("limits[0]: exactly one of"));
     assert!(Policy::from_bytes(b"").is_ok());
+}
+
+#[test]
+fn the_switch_for_all_is_read_whatever_a_yaml_reader_makes_of_on_and_off() {
+    let read = |value: Value| Policy::from_json(json!({"enforcement": value})).unwrap().enforcement;
+    assert_eq!([read(json!("on")), read(json!(true))], [Enforcement::On; 2]);
+    assert_eq!([read(json!("off")), read(json!(false))], [Enforcement::Off; 2]);
+    assert_eq!(read(json!("shadow")), Enforcement::Shadow);
 }

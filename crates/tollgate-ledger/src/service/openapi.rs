@@ -211,6 +211,9 @@ pub(super) struct TallyDoc {
     /// The ceiling price was charged for want of another.
     #[schema(required = false)]
     unknown_price: bool,
+    /// An operator has exempted the consumer: no limit was asked.
+    #[schema(required = false)]
+    exempt: bool,
     /// Thresholds passed.
     #[schema(required = false)]
     warnings: Vec<WarningDoc>,
@@ -310,6 +313,7 @@ mod tests {
             credits: Credits(1),
             price_version: 1,
             unknown_price: true,
+            exempt: true,
             warnings: vec![Warning { limit: name(), percent: 80 }],
         }
     }

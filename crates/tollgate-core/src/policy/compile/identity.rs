@@ -4,7 +4,8 @@ use super::super::config::{Config, Source, Unidentified};
 use super::super::identity::{ApiKeys, Caller, Identity, KnownKey};
 use super::{Outcome, refuse};
 
-pub(super) fn identity(config: &Config) -> Outcome<Identity> {
+/// `address` says that a limit looks at the client's address.
+pub(super) fn identity(config: &Config, address: bool) -> Outcome<Identity> {
     let raw = &config.identity;
     let tier_exists = |path: String, tier: &str| match config.tiers.contains_key(tier) {
         true => Ok(()),
@@ -15,7 +16,15 @@ pub(super) fn identity(config: &Config) -> Outcome<Identity> {
         None if config.tiers.is_empty() => {}
         None => return refuse("identity.default_tier", "missing: it is the tier of a consumer without one"),
     }
-    for (what, sources) in [("team", &raw.team), ("project", &raw.project), ("tier", &raw.tier)] {
+    let attributes = [
+        ("team", &raw.team),
+        ("project", &raw.project),
+        ("tier", &raw.tier),
+        ("region", &raw.region),
+        ("interface", &raw.interface),
+        ("roles", &raw.roles),
+    ];
+    for (what, sources) in attributes {
         if let Some(index) = sources.iter().position(|source| matches!(source, Source::ApiKey(_))) {
             return refuse(
                 format!("identity.{what}[{index}]"),
@@ -64,11 +73,35 @@ pub(super) fn identity(config: &Config) -> Outcome<Identity> {
         team: lower(&raw.team),
         project: lower(&raw.project),
         tier: lower(&raw.tier),
+        region: lower(&raw.region),
+        interface: lower(&raw.interface),
+        roles: lower(&raw.roles),
+        address,
+        trusted_hops: raw.trusted_hops,
+        strip_headers: headers(&raw.strip_headers)?,
         keys,
         tiers: config.tiers.keys().cloned().collect(),
         default_tier,
         anonymous,
     })
+}
+
+/// Headers to be removed. Without a pseudo-header, `host` or a length no request would arrive.
+fn headers(raw: &[String]) -> Outcome<Vec<String>> {
+    let mut names = Vec::with_capacity(raw.len());
+    for (index, name) in raw.iter().enumerate() {
+        let name = name.to_ascii_lowercase();
+        let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        let needed = ["host", "content-length", "transfer-encoding"];
+        if name.is_empty() || !name.bytes().all(token) || needed.contains(&name.as_str()) {
+            return refuse(
+                format!("identity.strip_headers[{index}]"),
+                format!("`{name}` is not a header that can be removed"),
+            );
+        }
+        names.push(name);
+    }
+    Ok(names)
 }
 
 /// Envoy's header names are lower case.
@@ -78,7 +111,7 @@ fn lower(sources: &[Source]) -> Vec<Source> {
         match source {
             Source::Header(name) => name.make_ascii_lowercase(),
             Source::ApiKey(key) => key.headers.iter_mut().for_each(|name| name.make_ascii_lowercase()),
-            Source::Jwt(_) => {}
+            Source::Jwt(_) | Source::Certificate(_) | Source::Address(_) => {}
         }
     }
     sources

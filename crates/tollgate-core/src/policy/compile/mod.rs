@@ -1,5 +1,6 @@
 //! From a configuration as written to a policy that can't be wrong.
 
+mod access;
 mod identity;
 mod limits;
 mod money;
@@ -27,7 +28,8 @@ pub(super) fn policy(config: Config) -> Outcome<Policy> {
         name(&format!("tiers.{tier}"), tier)?;
         let limits = limits.add_all(&raw.limits, &format!("tiers.{tier}.limits"), Scope::Tier)?;
         let (priority, upgrade_hint) = (raw.priority, raw.upgrade_hint.clone());
-        tiers.insert(tier.clone(), Tier { name: tier.clone(), priority, upgrade_hint, limits });
+        let entitlements = access::entitlements(raw, &format!("tiers.{tier}"))?;
+        tiers.insert(tier.clone(), Tier { name: tier.clone(), priority, upgrade_hint, limits, entitlements });
     }
     let common = limits.add_all(&config.limits, "limits", Scope::Everybody)?;
     let mut routes = HashMap::new();
@@ -36,10 +38,16 @@ pub(super) fn policy(config: Config) -> Outcome<Policy> {
         let all = limits.add_all(&raw.limits, &format!("policies.{route}.limits"), Scope::Route(route))?;
         routes.insert(route.clone(), all);
     }
+    let default_policy = config.default_policy.clone().unwrap_or_default();
+    if config.default_policy.is_some() && !routes.contains_key(&default_policy) {
+        return refuse("default_policy", format!("there is no policy `{default_policy}`"));
+    }
     let actions = money::actions(&config)?;
     let reads = reads(&config, &limits.all);
     Ok(Policy {
-        identity: identity::identity(&config)?,
+        identity: identity::identity(&config, looks_at(&limits.all, Dimension::Address))?,
+        access: access::access(&config)?,
+        enforcement: config.enforcement,
         prices: money::prices(&config.prices)?,
         unknown_model: config.prices.unknown,
         thresholds: telling::thresholds(&config.warnings)?,
@@ -54,6 +62,7 @@ pub(super) fn policy(config: Config) -> Outcome<Policy> {
         common,
         tiers,
         routes,
+        default_policy,
         actions,
         calendars: limits.calendars,
         reads,
@@ -68,15 +77,18 @@ fn name(path: &str, value: &str) -> Outcome<()> {
     Ok(())
 }
 
+fn looks_at(limits: &[Limit], dimension: Dimension) -> bool {
+    let at = |limit: &Limit| limit.when.iter().any(|(at, _)| *at == dimension);
+    limits.iter().any(|limit| limit.key.contains(&dimension) || at(limit))
+}
+
 fn reads(config: &Config, limits: &[Limit]) -> Reads {
-    let looks_at = |dimension: Dimension| {
-        limits
-            .iter()
-            .any(|limit| limit.key.contains(&dimension) || limit.when.iter().any(|(at, _)| *at == dimension))
-    };
+    let looks_at = |dimension: Dimension| looks_at(limits, dimension);
+    let entitlements = config.tiers.values().any(|tier| tier.models.is_some() || tier.tools.is_some());
     let metadata = [Dimension::Policy, Dimension::Action, Dimension::Workflow];
     Reads {
         body: config.ledger.is_some()
+            || entitlements
             || limits.iter().any(|limit| limit.meter.reads_body())
             || looks_at(Dimension::Model)
             || looks_at(Dimension::Tool),

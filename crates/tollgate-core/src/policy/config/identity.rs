@@ -17,6 +17,15 @@ config! {
         /// Where the tier is read. A tier that is not configured counts as `default_tier`.
         #[serde(default)]
         pub tier: Vec<Source>,
+        /// Where the region is read.
+        #[serde(default)]
+        pub region: Vec<Source>,
+        /// Where the interface is read: `web`, `api`, `telegram`.
+        #[serde(default)]
+        pub interface: Vec<Source>,
+        /// Where roles are read. The first source that yields any wins; a header may name several, with commas.
+        #[serde(default)]
+        pub roles: Vec<Source>,
         /// The tier of a consumer without one. Required when there are tiers.
         #[serde(default)]
         pub default_tier: Option<String>,
@@ -26,6 +35,15 @@ config! {
         /// API keys, as their SHA-256.
         #[serde(default)]
         pub keys: Vec<Key>,
+        /// Proxies in front of this Envoy that append to `x-forwarded-for` and can be trusted to. The client's address
+        /// is that many entries before Envoy's own; with 0 it is whoever connected. Envoy must append the address it
+        /// sees itself: `use_remote_address: true`.
+        #[serde(default)]
+        pub trusted_hops: u8,
+        /// Headers that are removed once they have been read, so that the upstream never sees a client's own.
+        /// `x-tollgate-*` always are.
+        #[serde(default)]
+        pub strip_headers: Vec<String>,
     }
 }
 
@@ -36,9 +54,14 @@ impl Default for Identity {
             team: Vec::new(),
             project: Vec::new(),
             tier: Vec::new(),
+            region: Vec::new(),
+            interface: Vec::new(),
+            roles: Vec::new(),
             default_tier: None,
             unidentified: Unidentified::Refuse,
             keys: Vec::new(),
+            trusted_hops: 0,
+            strip_headers: Vec::new(),
         }
     }
 }
@@ -50,9 +73,32 @@ config! {
         Header(String),
         /// An API key in a header, looked up by its SHA-256 in `identity.keys`.
         ApiKey(ApiKeySource),
-        /// A claim that Envoy's `jwt_authn` filter has verified.
+        /// A claim that Envoy's `jwt_authn` filter has verified. Numbers and booleans are read as their text, of a list
+        /// the first element that fits.
         Jwt(JwtSource),
+        /// A field of the client's certificate. The listener must require and verify it: see `validation_context`.
+        Certificate(Certificate),
+        /// The client's address; of IPv6 its /64. See `trusted_hops`.
+        Address(Address),
     }
+}
+
+config! {
+    /// A field of the client's certificate.
+    #[derive(Copy, PartialEq, Eq)]
+    pub enum Certificate {
+        /// The first URI of the subject's alternative names, as a SPIFFE id.
+        UriSan,
+        /// The first DNS name of the subject's alternative names.
+        DnsSan,
+        /// The subject.
+        Subject,
+    }
+}
+
+config! {
+    /// The client's address.
+    pub struct Address {}
 }
 
 config! {

@@ -15,6 +15,12 @@ config! {
         /// Told to a consumer of this tier who is refused.
         #[serde(default)]
         pub upgrade_hint: Option<String>,
+        /// The models it may use; `gpt-*` is a prefix. All if absent.
+        #[serde(default)]
+        pub models: Option<Vec<String>>,
+        /// The tools it may use. All if absent.
+        #[serde(default)]
+        pub tools: Option<Vec<String>>,
         /// Its limits. None: unlimited.
         #[serde(default)]
         pub limits: Vec<Limit>,

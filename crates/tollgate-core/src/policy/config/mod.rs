@@ -13,6 +13,7 @@ macro_rules! config {
     };
 }
 
+mod access;
 mod identity;
 mod limits;
 mod messages;
@@ -20,7 +21,10 @@ mod money;
 mod running;
 mod telling;
 
-pub use identity::{Anonymous, ApiKeySource, Identity, JwtSource, Key, Source, Unidentified, UnknownKey};
+pub use access::{Access, Enforcement, Exempt};
+pub use identity::{
+    Address, Anonymous, ApiKeySource, Certificate, Identity, JwtSource, Key, Source, Unidentified, UnknownKey,
+};
 pub use limits::{
     Dimension, Limit, Meter, QuotaConfig, QuotaPeriod, RateConfig, RatePeriod, RoutePolicy, Tier, Violation,
 };
@@ -38,6 +42,12 @@ config! {
         /// Who is asking.
         #[serde(default)]
         pub identity: Identity,
+        /// Whether anything is enforced.
+        #[serde(default)]
+        pub enforcement: Enforcement,
+        /// Consumers and roles that are treated apart.
+        #[serde(default)]
+        pub access: Access,
         /// Named sets of limits, one of which applies to each consumer.
         #[serde(default)]
         pub tiers: BTreeMap<String, Tier>,
@@ -47,6 +57,9 @@ config! {
         /// Limits of routes whose Envoy metadata names the policy: `filter_metadata: {tollgate: {policy: NAME}}`.
         #[serde(default)]
         pub policies: BTreeMap<String, RoutePolicy>,
+        /// The policy of routes that name none, or one there is not.
+        #[serde(default)]
+        pub default_policy: Option<String>,
         /// What actions cost in credits. A route names its action in the same metadata.
         #[serde(default)]
         pub actions: BTreeMap<String, Action>,

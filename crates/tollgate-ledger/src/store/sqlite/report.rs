@@ -215,6 +215,8 @@ fn tally(row: &Row<'_>) -> rusqlite::Result<Tally> {
         price_version: row.get("price_version")?,
         unknown_price: row.get::<_, u8>("unknown_price")? != 0,
         warnings: from_json(row, "warnings", |text| if text.is_empty() { "[]".into() } else { text })?,
+        // The journal has it; the books do not keep it yet.
+        exempt: false,
     })
 }
 
