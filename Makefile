@@ -15,8 +15,11 @@ FAT := CARGO_PROFILE_RELEASE_LTO=fat CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1
 NATIVE := --workspace --exclude tollgate-filter --exclude empty-filter
 # Length of `make fuzz`, per target.
 SECONDS ?= 60
+# Runs per line of `make soak`, and its numbers of Envoys.
+SEEDS ?= 20
+ENVOYS ?= 2,10,30,100
 
-.PHONY: help demo test build lint bench fuzz deny env tools clean
+.PHONY: help demo test build lint bench soak fuzz deny env tools clean
 
 help: ## this list
 	@sed -n 's/^\([a-z][a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -46,6 +49,9 @@ bench: build ## what it costs: criterion for the core, then Envoy's CPU per requ
 	$(CARGO) bench $(LOCKED) -p tollgate-core
 	@$(CARGO) build $(LOCKED) --release -q -p tollgate-e2e --bin bench
 	@"$(CARGO_TARGET_DIR)/release/bench"
+
+soak: ## global quotas in many simulated worlds, with a table (SEEDS=20 ENVOYS=2,10,30,100); minutes
+	SEEDS=$(SEEDS) ENVOYS=$(ENVOYS) $(CARGO) test $(LOCKED) --release -q -p tollgate-core --test lease_sim -- --ignored --nocapture
 
 fuzz: tools ## fuzz the parsers for a while (SECONDS=60 each)
 	tests/fuzz/run.sh $(SECONDS)

@@ -67,7 +67,7 @@ pub struct Ask {
     /// Units that the smallest waiting request is short of; 0 when none waits.
     #[serde(default)]
     pub head: u64,
-    /// Units spent a second, lately.
+    /// Units reserved a second, lately.
     #[serde(default)]
     pub rate: u64,
 }
@@ -94,7 +94,7 @@ pub struct Grant {
     pub keep: u64,
     /// The lease may be spent for so long, in milliseconds from the moment it was asked for.
     pub ttl_ms: u32,
-    /// How far ahead to ask, in milliseconds of spending.
+    /// How far ahead to ask, in milliseconds of reserving at the present rate.
     pub horizon_ms: u32,
     /// Whether there will be more.
     #[serde(default)]

@@ -50,7 +50,7 @@ pub struct Holder {
     pub(super) limit: u64,
     pub(super) left: u64,
     pub(super) horizon_ms: u32,
-    /// How fast it is spent here.
+    /// How fast it is reserved here.
     pub(super) pace: Pace,
 }
 
@@ -142,40 +142,41 @@ impl Holder {
     pub fn admit(&mut self, now_ms: u64, owner: Owner, amount: u64, terms: &Terms) -> Admit {
         let available = self.available();
         if now_ms < self.deadline_ms && available.saturating_sub(terms.reserve()) >= amount {
-            return self.take(owner, amount, false);
+            return self.take(now_ms, owner, amount, false);
         }
         if self.is_away(now_ms, terms) {
             // Nobody waits, but the ledger is asked until it answers.
             self.need = self.need.max(amount);
-            return self.admit_away(owner, amount, terms);
+            return self.admit_away(now_ms, owner, amount, terms);
         }
         let short = amount.saturating_add(terms.reserve()).saturating_sub(available);
-        if now_ms < self.denied_until_ms && short >= self.denied_from.max(1) {
+        if now_ms < self.denied_until_ms && short >= self.denied_from {
             return Admit::Denied;
         }
         self.wait_for(amount);
         Admit::Wait
     }
 
-    fn admit_away(&mut self, owner: Owner, amount: u64, terms: &Terms) -> Admit {
+    fn admit_away(&mut self, now_ms: u64, owner: Owner, amount: u64, terms: &Terms) -> Admit {
         let allowed = self.allowed.saturating_add(amount);
         let covered = self.available() >= amount;
         let funded = !matches!(terms.unreachable, Unreachable::Allow { funded: false, .. });
         if allowed > terms.allowance() || (funded && !covered) {
             return Admit::Unreachable;
         }
-        let taken = self.take(owner, amount, !covered);
+        let taken = self.take(now_ms, owner, amount, !covered);
         if matches!(taken, Admit::Taken(_)) {
             self.allowed = allowed;
         }
         taken
     }
 
-    fn take(&mut self, owner: Owner, amount: u64, beyond: bool) -> Admit {
+    fn take(&mut self, now_ms: u64, owner: Owner, amount: u64, beyond: bool) -> Admit {
         let holds = if beyond { &mut self.beyond } else { &mut self.held };
         if !holds.add(owner, amount) {
             return Admit::Crowded;
         }
+        self.pace.take(now_ms, amount);
         Admit::Taken(Hold { life: self.life, amount, beyond })
     }
 
@@ -191,6 +192,7 @@ impl Holder {
         }
         let holds = if hold.beyond { &mut self.beyond } else { &mut self.held };
         let released = holds.release(owner, hold.amount);
+        self.pace.take_back(hold.amount);
         if hold.beyond {
             self.allowed = self.allowed.saturating_sub(released);
         }
@@ -198,11 +200,10 @@ impl Holder {
 
     /// Settles what was held at what was used. What the hold does not cover comes from the rest of the lease, and what
     /// that does not cover is overrun. What a lost lease held is spent in the books already.
-    pub fn complete(&mut self, now_ms: u64, owner: Owner, hold: &Hold, used: u64) {
+    pub fn complete(&mut self, owner: Owner, hold: &Hold, used: u64) {
         if hold.life != self.life {
             return;
         }
-        self.pace.spent(now_ms, used);
         let holds = if hold.beyond { &mut self.beyond } else { &mut self.held };
         // What is missing of the hold has expired, and was counted as spent then.
         let expired = hold.amount - holds.release(owner, hold.amount).min(hold.amount);

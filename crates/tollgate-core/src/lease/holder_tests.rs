@@ -17,7 +17,7 @@ fn grant(granted: u64) -> Grant {
         ttl_ms: 60_000,
         horizon_ms: 2_000,
         limit: 1_000,
-        left: 5,
+        left: 500,
         ..Grant::default()
     }
 }
@@ -46,7 +46,7 @@ fn a_lease_admits_exactly_its_units_and_then_waits() {
     assert_eq!(holder.admit(1_001, ME, 1, &CLOSED), Admit::Wait);
     assert!(holder.is_due(1_001, &CLOSED));
     let ask = holder.ask(1_001, &CLOSED);
-    assert_eq!((ask.granted, ask.target, ask.need, ask.head), (10, 11, 1, 1));
+    assert_eq!((ask.granted, ask.target, ask.need, ask.head), (10, 12, 1, 1));
     assert!(!holder.is_due(1_002, &CLOSED), "one asks for all");
 }
 
@@ -54,7 +54,7 @@ fn a_lease_admits_exactly_its_units_and_then_waits() {
 fn what_was_reserved_and_not_used_can_be_used_by_others() {
     let mut holder = lease(10, &CLOSED);
     let hold = taken(holder.admit(1_001, ME, 10, &CLOSED));
-    holder.complete(1_002, ME, &hold, 3);
+    holder.complete(ME, &hold, 3);
     assert_eq!((holder.available(), holder.spent()), (7, (3, 0)));
     assert!(holder.is_sound());
 }
@@ -63,7 +63,7 @@ fn what_was_reserved_and_not_used_can_be_used_by_others() {
 fn an_answer_longer_than_its_hold_takes_the_rest_of_the_lease_and_then_overruns() {
     let mut holder = lease(10, &CLOSED);
     let hold = taken(holder.admit(1_001, ME, 4, &CLOSED));
-    holder.complete(1_002, ME, &hold, 13);
+    holder.complete(ME, &hold, 13);
     assert_eq!((holder.available(), holder.spent()), (0, (13, 3)));
 }
 
@@ -80,7 +80,7 @@ fn what_was_denied_is_refused_without_asking_and_smaller_requests_still_ask() {
     assert_eq!(holder.admit(2_000, ME, 15, &CLOSED), Admit::Wait);
     let ask = holder.ask(2_000, &CLOSED);
     assert_eq!(ask.head, 5);
-    holder.answered(2_010, 2_000, &ask, &Grant { denied: true, ..grant(10) }, &CLOSED);
+    holder.answered(2_010, 2_000, &ask, &Grant { denied: true, left: 4, ..grant(10) }, &CLOSED);
     assert_eq!(holder.admit(2_011, ME, 15, &CLOSED), Admit::Denied);
     assert_eq!(holder.admit(2_011, ME, 14, &CLOSED), Admit::Wait);
     assert_eq!(holder.admit(3_010, ME, 15, &CLOSED), Admit::Wait, "not for ever");
@@ -123,7 +123,7 @@ fn an_unfunded_allowance_is_bounded_over_the_window_and_counted() {
         let hold = taken(holder.admit(100_000, ME, 2, &terms));
         assert!(hold.beyond);
         assert_eq!(holder.admit(100_000, ME, 3, &terms), Admit::Unreachable);
-        holder.complete(100_001, ME, &hold, 2);
+        holder.complete(ME, &hold, 2);
         let ask = holder.ask(100_002, &terms);
         holder.answered(100_003, 100_002, &ask, &grant(0), &terms);
     }
@@ -139,9 +139,9 @@ fn what_the_dead_held_is_spent_and_a_settlement_that_comes_after_all_adds_only_w
     let hold = taken(holder.admit(1_001, ME, 10, &CLOSED));
     holder.expire(|_| false);
     assert_eq!(holder.spent(), (10, 0));
-    holder.complete(1_002, ME, &hold, 3);
+    holder.complete(ME, &hold, 3);
     assert_eq!(holder.spent(), (10, 0), "counters only grow");
-    holder.complete(1_002, ME, &hold, 12);
+    holder.complete(ME, &hold, 12);
     assert_eq!(holder.spent(), (12, 0));
 }
 
@@ -151,7 +151,7 @@ fn a_hold_of_a_lost_lease_does_not_touch_the_next() {
     let hold = taken(lost.admit(1_001, ME, 10, &CLOSED));
     let mut next = Holder { life: 8, ..lease(10, &CLOSED) };
     let _ = taken(next.admit(1_001, ME, 5, &CLOSED));
-    next.complete(1_002, ME, &hold, 10);
+    next.complete(ME, &hold, 10);
     next.undo(ME, &hold);
     assert_eq!((next.spent(), next.in_flight()), ((0, 0), (5, 0)));
 }
@@ -160,10 +160,10 @@ fn a_hold_of_a_lost_lease_does_not_touch_the_next() {
 fn what_is_taken_back_was_never_taken() {
     for terms in [CLOSED, allow(3, false)] {
         let mut holder = lease(10, &terms);
-        let before = holder.clone();
         let hold = taken(holder.admit(1_001, ME, 10, &terms));
         holder.undo(ME, &hold);
-        assert_eq!(holder, before);
+        assert_eq!((holder.available(), holder.in_flight(), holder.spent()), (10, (0, 0), (0, 0)));
+        assert_eq!(holder.pace.per_second(1_001), 0);
     }
 }
 
@@ -181,19 +181,32 @@ fn answers_in_any_order_and_twice_leave_the_same() {
 }
 
 #[test]
-fn more_than_may_be_kept_is_given_back_and_an_ended_window_gives_back_all() {
+fn more_than_may_be_kept_is_given_back_but_not_what_somebody_waits_for() {
+    let mut holder = lease(100, &CLOSED);
+    assert_eq!(holder.admit(1_001, ME, 120, &CLOSED), Admit::Wait);
+    let ask = holder.ask(1_001, &CLOSED);
+    holder.answered(1_002, 1_001, &ask, &Grant { keep: 10, ..grant(120) }, &CLOSED);
+    assert_eq!(holder.available(), 120);
+    let ask = holder.ask(1_003, &CLOSED);
+    holder.answered(1_004, 1_003, &ask, &Grant { keep: 10, ..grant(120) }, &CLOSED);
+    assert!(holder.available() <= 10, "{}", holder.available());
+}
+
+#[test]
+fn an_idle_lease_and_one_of_an_ended_window_are_given_back_and_then_forgotten() {
     let mut holder = lease(100, &CLOSED);
     let hold = taken(holder.admit(1_001, ME, 10, &CLOSED));
-    let ask = holder.ask(1_001, &CLOSED);
-    assert_eq!(ask.returned, 90, "nothing is spent yet: it is idle");
-    holder.complete(1_002, ME, &hold, 5);
+    let late = 100_000;
+    let ask = holder.ask(late, &CLOSED);
+    assert_eq!(ask.returned, 90, "idle");
+    holder.complete(ME, &hold, 5);
     let ended = Grant { status: LeaseStatus::Ended, ..grant(100) };
-    holder.answered(1_003, 1_001, &ask, &ended, &CLOSED);
+    holder.answered(late + 1, late, &ask, &ended, &CLOSED);
     assert_eq!((holder.available(), holder.returned), (0, 95));
-    assert!(holder.is_due(2_001, &CLOSED), "it is told");
-    let ask = holder.ask(2_001, &CLOSED);
-    holder.answered(2_002, 2_001, &ask, &ended, &CLOSED);
-    assert!(!holder.at_rest(2_002) && holder.at_rest(2_001 + REST_MS));
+    assert!(holder.is_due(late + 1_000, &CLOSED), "it is told");
+    let ask = holder.ask(late + 1_000, &CLOSED);
+    holder.answered(late + 1_001, late + 1_000, &ask, &ended, &CLOSED);
+    assert!(!holder.at_rest(late + 1_001) && holder.at_rest(late + 1_000 + REST_MS));
 }
 
 #[test]
@@ -201,7 +214,7 @@ fn a_lease_asks_before_it_is_empty() {
     let mut holder = lease(92_000, &CLOSED);
     for second in 2..20 {
         let hold = taken(holder.admit(second * 1_000, ME, 5_000, &CLOSED));
-        holder.complete(second * 1_000, ME, &hold, 5_000);
+        holder.complete(ME, &hold, 5_000);
     }
     assert!(holder.available() > 0 && holder.is_due(19_001, &CLOSED), "{}", holder.available());
     let ask = holder.ask(19_001, &CLOSED);

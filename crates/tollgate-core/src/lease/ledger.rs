@@ -11,9 +11,9 @@ pub const TTL_MS: u32 = 60_000;
 /// A holder heard of within this time takes part in sharing. Three times the pause between two quiet reports.
 pub const ACTIVE_MS: u64 = 15_000;
 
-/// Shortest and longest time to ask ahead for, in milliseconds of spending. Longer ones were simulated: a crash
-/// strands more, and messages hardly get fewer.
-pub const HORIZON_MS: (u64, u64) = (2_000, 10_000);
+/// Shortest and longest time to ask ahead for, in milliseconds of reserving. Simulated: two seconds as the shortest
+/// strand twice as much of a quota of six minutes for a tenth fewer messages.
+pub const HORIZON_MS: (u64, u64) = (700, 3_500);
 
 /// Grants are made this long after a window's end by the ledger's clock, in milliseconds: an Envoy whose clock is
 /// behind is still in it.
@@ -57,7 +57,7 @@ pub struct LeaseRow {
     pub returned: u64,
     /// Units spent that no lease covered.
     pub overrun: u64,
-    /// Units a second, as the holder last said.
+    /// Units reserved a second, as the holder last said.
     pub rate: u64,
     /// When the holder last spoke, by the ledger's clock.
     pub seen_ms: u64,
@@ -98,11 +98,10 @@ pub fn step(quota: &mut QuotaRow, lease: &mut LeaseRow, ask: &Ask, peers: &Peers
     let denied = ask.head > 0 && lease.granted.saturating_sub(ask.granted) < ask.head;
     let left = quota.left();
     let horizon_ms = horizon(left, rates);
-    let keep = mul_div(ask.rate, 2 * horizon_ms, 1000).max(if denied { 0 } else { ask.need });
     Grant {
         granted: lease.granted,
         denied,
-        keep,
+        keep: mul_div(ask.rate, 2 * horizon_ms, 1000),
         ttl_ms: TTL_MS,
         horizon_ms: horizon_ms as u32,
         status: match (ended, quota.is_exceeded()) {

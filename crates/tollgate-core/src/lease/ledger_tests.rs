@@ -174,7 +174,7 @@ proptest! {
                 }
                 Event::Complete(used) => {
                     if let Some(hold) = holds.pop() {
-                        holder.complete(now_ms, Owner(1), &hold, used.min(hold.amount));
+                        holder.complete(Owner(1), &hold, used.min(hold.amount));
                     }
                 }
                 Event::Send => asks.push((*life, holder.ask(now_ms, &terms))),

@@ -1,6 +1,9 @@
-//! How fast a quota is spent here: a sum that halves every eight seconds, in integers.
+//! How fast a quota is reserved here: a sum that halves every eight seconds, in integers.
+//!
+//! Reservations and not what was used in the end: a burst shows at once and not when its first answers end, and what a
+//! lease has to cover is reservations.
 
-/// Half-life of what was spent. Short enough to follow a burst, long enough to see through its pauses.
+/// Half-life of what was reserved. Short enough to follow a burst, long enough to see through its pauses.
 const HALF_MS: u64 = 8_192;
 
 /// Mean age of what the sum remembers: the half-life divided by ln 2.
@@ -17,10 +20,15 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// Enters that so many units were spent.
-    pub fn spent(&mut self, now_ms: u64, units: u64) {
+    /// Enters that so many units were reserved.
+    pub fn take(&mut self, now_ms: u64, units: u64) {
         self.recent = self.recent_at(now_ms).saturating_add(units.saturating_mul(PARTS));
         self.at_ms = self.at_ms.max(now_ms);
+    }
+
+    /// Takes that back.
+    pub fn take_back(&mut self, units: u64) {
+        self.recent = self.recent.saturating_sub(units.saturating_mul(PARTS));
     }
 
     /// Units a second, lately. Rounded down: what trickles reads as nothing.
@@ -67,7 +75,7 @@ mod tests {
     fn a_steady_stream_reads_as_its_rate() {
         let mut pace = Pace::default();
         for tenth in 0..1200 {
-            pace.spent(tenth * 100, 50);
+            pace.take(tenth * 100, 50);
         }
         let rate = pace.per_second(119_900);
         assert!((490..=510).contains(&rate), "{rate}");
@@ -78,7 +86,7 @@ mod tests {
     fn a_trickle_reads_as_its_rate_however_often_it_comes() {
         for (every_ms, rate) in [(100, 10), (20, 50), (1_000, 1)] {
             let mut pace = Pace::default();
-            (0..100_000 / every_ms).for_each(|n| pace.spent(n * every_ms, 1));
+            (0..100_000 / every_ms).for_each(|n| pace.take(n * every_ms, 1));
             let read = pace.ahead(100_000, 10_000);
             assert!((rate * 10 * 95 / 100..=rate * 10 * 105 / 100).contains(&read), "{rate}/s: {read}");
         }
@@ -87,7 +95,7 @@ mod tests {
     #[test]
     fn silence_reads_as_less_and_less_and_then_nothing() {
         let mut pace = Pace::default();
-        pace.spent(0, 1_000_000);
+        pace.take(0, 1_000_000);
         let rates: Vec<u64> = (0..400).map(|second| pace.per_second(second * 1000)).collect();
         assert!(rates.is_sorted_by(|a, b| a >= b));
         assert_eq!(rates.last(), Some(&0));
@@ -97,9 +105,9 @@ mod tests {
     #[test]
     fn a_clock_that_steps_back_does_not_make_it_forget() {
         let mut pace = Pace::default();
-        pace.spent(10_000, 1000);
+        pace.take(10_000, 1000);
         let before = pace.per_second(10_000);
-        pace.spent(5_000, 0);
+        pace.take(5_000, 0);
         assert_eq!(pace.per_second(10_000), before);
     }
 }

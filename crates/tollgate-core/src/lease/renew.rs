@@ -9,8 +9,8 @@ use super::terms::Terms;
 /// An ask without an answer is repeated after this long, by any worker.
 pub const RETRY_MS: u64 = 1_000;
 
-/// A failed one is repeated after this long while requests still wait.
-const RETRY_FAILED_MS: u64 = 50;
+/// And after this long while requests still wait for it: another node of the ledger may answer.
+const RETRY_WAITING_MS: u64 = 100;
 
 /// After the ledger said no, requests as large are refused without asking for this long.
 pub const DENIED_MS: u64 = 1_000;
@@ -24,6 +24,9 @@ const RETURN_MS: u64 = 1_000;
 /// A lease with more than what is spent in this time is idle, and gives the rest back.
 const IDLE_MS: u64 = 30_000;
 
+/// Where requests had to wait, the same again and more is likely wanted: a burst has begun.
+const NEED_TIMES: u64 = 2;
+
 /// Below this share of the horizon, in percent, more is asked for.
 const LOW_WATER_PERCENT: u64 = 30;
 
@@ -31,10 +34,11 @@ impl Holder {
     /// True when the ledger should be asked now. Whoever does calls [`Holder::ask`] in the same swap, so that the other
     /// workers do not.
     pub fn is_due(&self, now_ms: u64, terms: &Terms) -> bool {
-        if now_ms < self.retry_ms {
+        let since = now_ms.saturating_sub(self.asked_ms);
+        let impatient = self.need > 0 && since >= RETRY_WAITING_MS && !self.is_away(now_ms, terms);
+        if now_ms < self.retry_ms && !impatient {
             return false;
         }
-        let since = now_ms.saturating_sub(self.asked_ms);
         self.need > 0
             || self.unanswered_ms > 0
             || (now_ms >= self.backoff_ms && self.is_low(now_ms, terms))
@@ -67,7 +71,11 @@ impl Holder {
             self.unanswered_ms = now_ms.max(1);
         }
         let reserve = terms.reserve();
-        let wanted = self.pace.ahead(now_ms, self.horizon()).max(self.need).saturating_add(reserve);
+        let wanted = self
+            .pace
+            .ahead(now_ms, self.horizon())
+            .max(self.need.saturating_mul(NEED_TIMES))
+            .saturating_add(reserve);
         let available = self.available();
         let short = |amount: u64| match amount {
             0 => 0,
@@ -92,19 +100,19 @@ impl Holder {
         self.told_spent = self.told_spent.max(ask.spent);
         self.told_returned = self.told_returned.max(ask.returned);
         self.told_overrun = self.told_overrun.max(ask.overrun);
+        // What requests wait for is not given back under their hands.
+        let keep = grant.keep.max(self.need.saturating_mul(NEED_TIMES));
         // Waiting requests look again, and say again what they want.
         (self.unanswered_ms, self.need, self.head, self.retry_ms) = (0, 0, 0, now_ms);
         (self.limit, self.left, self.horizon_ms) = (grant.limit, grant.left, grant.horizon_ms);
         self.allowed = if terms.reserve() > 0 { 0 } else { self.overrun.saturating_add(self.beyond.total()) };
         self.backoff_ms = if more { now_ms } else { now_ms.saturating_add(DENIED_MS) };
         self.renew_ms = sent_ms.saturating_add(u64::from(grant.ttl_ms / 2)).max(1);
-        if grant.denied {
-            (self.denied_from, self.denied_until_ms) = (ask.head, now_ms.saturating_add(DENIED_MS));
-        } else if more {
-            self.denied_until_ms = 0;
-        }
+        // Whoever is short of more than is left anywhere need not ask, for a while.
+        self.denied_from = grant.left.saturating_add(1);
+        self.denied_until_ms = now_ms.saturating_add(DENIED_MS);
         let keep = match grant.status {
-            LeaseStatus::Open => grant.keep.saturating_add(terms.reserve()),
+            LeaseStatus::Open => keep.saturating_add(terms.reserve()),
             LeaseStatus::Exceeded => 0,
             LeaseStatus::Ended => return self.close(),
         };
@@ -114,7 +122,7 @@ impl Holder {
 
     /// The call failed, or nobody knows: it is repeated soon while requests may still wait for it.
     pub fn failed(&mut self, now_ms: u64, terms: &Terms) {
-        let pause = if self.is_away(now_ms, terms) { RETRY_MS } else { RETRY_FAILED_MS };
+        let pause = if self.is_away(now_ms, terms) { RETRY_MS } else { RETRY_WAITING_MS };
         self.retry_ms = now_ms.saturating_add(pause);
     }
 
