@@ -14,6 +14,7 @@ pub mod http_client;
 pub mod ledger;
 pub mod model_server;
 pub mod paths;
+pub mod postgres;
 pub mod prices;
 pub mod process;
 pub mod scene;

@@ -9,7 +9,8 @@ use support::*;
 use tollgate_ledger::calendar::{DAY_MS, Month, WindowKind};
 use tollgate_ledger::store::{
     Alert, BATCH_MEMORY_MS, Dimension, EntriesQuery, Ingested, KeyPart, MemoryStore, OpeningCursor,
-    OpeningQuery, SqliteOptions, SqliteStore, Store, StoreError, Sums, UsageFilter, UsageQuery,
+    OpeningQuery, PostgresStore, SqliteOptions, SqliteStore, Store, StoreError, Sums, UsageFilter,
+    UsageQuery,
 };
 use tollgate_wire::{NanoUsd, Outcome, Tally, TokenCount, Warning, WindowRange};
 
@@ -31,6 +32,16 @@ macro_rules! scenarios {
                 super::$name(store.clone()).await;
                 // Whatever the scenario did, the books are right after it.
                 let report = super::SqliteStore::audit_file(&options.path).unwrap();
+                assert_eq!(report.differences, []);
+            })*
+        }
+
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                let schema = super::support::postgres::Schema::new().await;
+                super::$name(schema.open().await).await;
+                let report = super::PostgresStore::audit_url(&schema.options).await.unwrap();
                 assert_eq!(report.differences, []);
             })*
         }

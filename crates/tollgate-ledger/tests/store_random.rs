@@ -1,4 +1,4 @@
-//! Random histories: SQLite's books always equal the model's, whatever is resent, reordered or sent at once.
+//! Random histories: the books of SQLite and of PostgreSQL always equal the model's, whatever is resent, reordered or sent at once.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 mod support;
@@ -6,6 +6,7 @@ mod support;
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use support::postgres::{Schema, server};
 use support::*;
 use tollgate_ledger::calendar::{DAY_MS, Month};
 use tollgate_ledger::store::{
@@ -46,16 +47,20 @@ fn run<T>(future: impl Future<Output = T>) -> T {
         .block_on(future)
 }
 
-struct Books {
-    store: Arc<SqliteStore>,
-    options: SqliteOptions,
+/// The engines, each with empty books.
+struct Engines {
+    stores: Vec<(&'static str, Arc<dyn Store>)>,
     _folder: tempfile::TempDir,
+    _schema: Schema,
 }
 
-fn books() -> Books {
+async fn engines() -> Engines {
     let folder = tempfile::tempdir().unwrap();
     let options = SqliteOptions::new(folder.path().join("ledger.db"));
-    Books { store: Arc::new(SqliteStore::open(&options).unwrap()), options, _folder: folder }
+    let schema = Schema::new().await;
+    let stores: Vec<(&str, Arc<dyn Store>)> =
+        vec![("SQLite", Arc::new(SqliteStore::open(&options).unwrap())), ("PostgreSQL", schema.open().await)];
+    Engines { stores, _folder: folder, _schema: schema }
 }
 
 fn opening() -> OpeningQuery {
@@ -82,52 +87,62 @@ async fn take(store: &dyn Store, step: Step) -> Result<Option<Ingested>, String>
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+fn cases() -> ProptestConfig {
+    ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() }
+}
 
-    #[test]
-    fn a_history_ends_in_the_models_books(history in histories()) {
-        run(async {
-            let (model, books) = (MemoryStore::new(), books());
-            for step in history {
-                let expected = take(&model, step.clone()).await;
-                assert_eq!(take(&*books.store, step).await, expected);
+#[test]
+fn a_history_ends_in_the_models_books() {
+    // Held over all cases: the server is started once.
+    let _server = run(server());
+    proptest!(cases(), |(history in histories())| run(async {
+        let (model, engines) = (MemoryStore::new(), engines().await);
+        for step in history {
+            let expected = take(&model, step.clone()).await;
+            for (name, store) in &engines.stores {
+                assert_eq!(take(&**store, step.clone()).await, expected, "{name}");
             }
-            assert_eq!(everything(&*books.store).await, everything(&model).await);
-            assert_eq!(books.store.opening(opening()).await.unwrap(), model.opening(opening()).await.unwrap());
-            assert_eq!(SqliteStore::audit_file(&books.options.path).unwrap().differences, []);
-        });
-    }
+        }
+        for (name, store) in &engines.stores {
+            assert_eq!(everything(&**store).await, everything(&model).await, "{name}");
+            let (opened, expected) = (store.opening(opening()).await, model.opening(opening()).await);
+            assert_eq!(opened.unwrap(), expected.unwrap(), "{name}");
+            assert_eq!(store.audit().await.unwrap().differences, [], "{name}");
+        }
+    }));
+}
 
-    /// Each worker sends its batches in order, several times each, all workers at once: the books are what each
-    /// batch once makes of them.
-    #[test]
-    fn batches_sent_at_once_and_again_count_once(
-        batches in prop::collection::vec(prop::collection::vec(0u64..400, 0..30), 1..24),
-        repeats in 1usize..4,
-    ) {
-        run(async {
-            let (model, books) = (MemoryStore::new(), books());
-            let mut tasks = tokio::task::JoinSet::new();
-            for (number, numbers) in batches.into_iter().enumerate() {
-                let tallies = numbers.into_iter().map(varied_tally).collect();
-                let batch = batch_of("p1", &format!("w{}", number % 3), "edge-1", 1 + number as u64 / 3, tallies);
-                model.ingest(batch.clone()).await.unwrap();
+/// Each worker sends its batches in order, several times each, all workers at once: the books are what each batch once
+/// makes of them.
+#[test]
+fn batches_sent_at_once_and_again_count_once() {
+    let _server = run(server());
+    let batches = prop::collection::vec(prop::collection::vec(0u64..400, 0..30), 1..24);
+    proptest!(cases(), |(batches in batches, repeats in 1usize..4)| run(async {
+        let (model, engines) = (MemoryStore::new(), engines().await);
+        let mut tasks = tokio::task::JoinSet::new();
+        for (number, numbers) in batches.into_iter().enumerate() {
+            let tallies = numbers.into_iter().map(varied_tally).collect();
+            let batch = batch_of("p1", &format!("w{}", number % 3), "edge-1", 1 + number as u64 / 3, tallies);
+            model.ingest(batch.clone()).await.unwrap();
+            for (_, store) in &engines.stores {
                 for _ in 0..repeats {
-                    let (store, batch) = (books.store.clone(), batch.clone());
+                    let (store, batch) = (store.clone(), batch.clone());
                     tasks.spawn(async move { store.ingest(batch).await.unwrap() });
                 }
             }
-            tasks.join_all().await;
+        }
+        tasks.join_all().await;
+        for (name, store) in &engines.stores {
             // Which batch brought an entry depends on who came first; what was used does not.
-            let (days, months, entries) = everything(&*books.store).await;
+            let (days, months, entries) = everything(&**store).await;
             let (model_days, model_months, model_entries) = everything(&model).await;
-            assert_eq!((days, months), (model_days, model_months));
+            assert_eq!((days, months), (model_days, model_months), "{name}");
             let tallies = |entries: Vec<tollgate_ledger::store::Entry>| -> Vec<_> {
                 entries.into_iter().map(|entry| entry.tally).collect()
             };
-            assert_eq!(tallies(entries), tallies(model_entries));
-            assert_eq!(SqliteStore::audit_file(&books.options.path).unwrap().differences, []);
-        });
-    }
+            assert_eq!(tallies(entries), tallies(model_entries), "{name}");
+            assert_eq!(store.audit().await.unwrap().differences, [], "{name}");
+        }
+    }));
 }

@@ -1,15 +1,16 @@
 //! `tollgate ledger audit`.
 
 use std::io::Write;
-use std::path::Path;
 
 use serde_json::json;
 
+use super::database::DatabaseArgs;
 use super::{Answer, Ended};
-use crate::store::{AuditReport, SqliteStore};
+use crate::store::AuditReport;
 
-pub(super) fn audit(path: &Path, as_json: bool, out: &mut dyn Write) -> Answer {
-    let report = SqliteStore::audit_file(path)?;
+pub(super) fn audit(database: &DatabaseArgs, as_json: bool, out: &mut dyn Write) -> Answer {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let report = runtime.block_on(database.audit())?;
     if as_json {
         writeln!(out, "{}", document(&report))?;
     } else {

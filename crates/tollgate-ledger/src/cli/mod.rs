@@ -3,6 +3,7 @@
 mod audit;
 mod check;
 mod client;
+mod database;
 mod entries;
 mod filters;
 mod serve;
@@ -16,6 +17,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::service::Clock;
+use database::DatabaseArgs;
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,25 +87,11 @@ enum LedgerCommand {
     /// differs, 2 when the database can't be read.
     Audit {
         #[command(flatten)]
-        database: DatabaseArg,
+        database: DatabaseArgs,
         /// Print the report as JSON
         #[arg(long)]
         json: bool,
     },
-}
-
-#[derive(Debug, Args)]
-struct DatabaseArg {
-    /// The database, as sqlite:PATH
-    #[arg(long, value_name = "URL", value_parser = sqlite_path)]
-    database: PathBuf,
-}
-
-fn sqlite_path(url: &str) -> Result<PathBuf, String> {
-    match url.strip_prefix("sqlite:") {
-        Some(path) if !path.is_empty() => Ok(PathBuf::from(path.strip_prefix("//").unwrap_or(path))),
-        _ => Err("a database is given as sqlite:PATH".into()),
-    }
 }
 
 #[derive(Debug, Args)]
@@ -112,7 +100,7 @@ struct ServeArgs {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090")]
     listen: String,
     #[command(flatten)]
-    database: DatabaseArg,
+    database: DatabaseArgs,
     #[command(flatten)]
     token: TokenArgs,
     /// Months of the audit trail to keep beside the current one
@@ -222,7 +210,7 @@ pub fn run(cli: Cli) -> Ended {
         Command::Token(command) => token::token(&command, &mut std::io::stdout()),
         Command::Ledger(LedgerCommand::Serve(args)) => serve::serve(args),
         Command::Ledger(LedgerCommand::Audit { database, json }) => {
-            audit::audit(&database.database, json, &mut std::io::stdout())
+            audit::audit(&database, json, &mut std::io::stdout())
         }
     };
     ended.unwrap_or_else(|why| {
@@ -265,13 +253,5 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn a_database_is_named_by_its_path() {
-        assert_eq!(sqlite_path("sqlite:a/b.db"), Ok(PathBuf::from("a/b.db")));
-        assert_eq!(sqlite_path("sqlite:///var/b.db"), Ok(PathBuf::from("/var/b.db")));
-        assert!(sqlite_path("postgres://host/db").is_err());
-        assert!(sqlite_path("sqlite:").is_err());
     }
 }

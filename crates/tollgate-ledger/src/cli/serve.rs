@@ -1,14 +1,12 @@
 //! `tollgate ledger serve`.
 
 use std::io::Write;
-use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::{Answer, Ended, LogFormat, ServeArgs};
 use crate::service::{AppState, Serving, Token};
-use crate::store::{SqliteOptions, SqliteStore};
 
 pub(super) fn serve(args: ServeArgs) -> Answer {
     start_log(args.log_format);
@@ -18,12 +16,11 @@ pub(super) fn serve(args: ServeArgs) -> Answer {
             "no token of the Envoys is configured (TOLLGATE_TOKEN or --token-file): only tokens in the database count"
         );
     }
-    let store = SqliteStore::open(&SqliteOptions::new(&args.database.database))?;
-    let state = AppState::new(Arc::new(store), token, args.retention_months);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         // Before the socket opens: a signal that comes early must not find the default, which kills.
         let stop = stop_signal()?;
+        let state = AppState::new(args.database.open().await?, token, args.retention_months);
         let serving = Serving::bind(&args.listen, state).await?;
         announce(&format!("http://{}", serving.address()?));
         serving.run(stop).await?;

@@ -6,11 +6,11 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::client::Client;
+use super::database::Database;
 use super::table::{self, Column};
-use super::{Answer, DatabaseArg, Ended, LedgerArgs, moment, now_ms};
+use super::{Answer, Ended, LedgerArgs, moment, now_ms};
 use crate::admin::{Asked, Role};
 use crate::service::{NewToken, TokenWanted, TokensPage, issue};
-use crate::store::{SqliteOptions, SqliteStore, Store};
 
 /// How the trail names whoever works on the database itself.
 const ACTOR: &str = "command-line";
@@ -58,9 +58,9 @@ pub(super) struct CreateArgs {
     /// Days until it ends; never if absent
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(DAYS_MAX)))]
     days: Option<u32>,
-    /// Make it on this database, as sqlite:PATH, instead of through a ledger
-    #[arg(long, value_name = "URL", value_parser = super::sqlite_path)]
-    database: Option<std::path::PathBuf>,
+    /// Make it on this database, as sqlite:PATH or postgres://HOST/DATABASE, instead of through a ledger
+    #[arg(long, value_name = "URL", value_parser = Database::parse)]
+    database: Option<Database>,
     #[command(flatten)]
     ledger: LedgerArgs,
     /// Print what is known of it as JSON, the token included
@@ -89,7 +89,7 @@ fn create(args: &CreateArgs, out: &mut dyn Write) -> Answer {
         expires_ms: args.days.map(|days| now_ms + u64::from(days) * crate::calendar::DAY_MS),
     };
     let token = match &args.database {
-        Some(path) => on_database(DatabaseArg { database: path.clone() }, &wanted, now_ms)?,
+        Some(database) => on_database(database, &wanted, now_ms)?,
         None => Client::json(Client::new(&args.ledger)?.post(&["v1", "tokens"], &wanted)?)?,
     };
     if args.json {
@@ -101,15 +101,15 @@ fn create(args: &CreateArgs, out: &mut dyn Write) -> Answer {
 }
 
 fn on_database(
-    database: DatabaseArg,
+    database: &Database,
     wanted: &TokenWanted,
     now_ms: u64,
 ) -> Result<NewToken, Box<dyn std::error::Error + Send + Sync>> {
-    let store = SqliteStore::open(&SqliteOptions::new(&database.database))?;
     let asked = Asked { actor: ACTOR.into(), now_ms, ..Asked::default() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let issued = issue(&store, &asked, wanted).await;
+        let store = database.open(None).await?;
+        let issued = issue(&*store, &asked, wanted).await;
         store.close().await;
         Ok(issued?)
     })

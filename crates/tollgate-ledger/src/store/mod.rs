@@ -1,14 +1,16 @@
 //! What the books are kept in: one trait, one set of meanings, an engine behind it.
 //!
-//! The trait is its scenario list (`tests/store.rs`), which every engine passes: the in-memory model, SQLite, later
+//! The trait is its scenario list (`tests/store.rs`), which every engine passes: the in-memory model, SQLite and
 //! PostgreSQL. It speaks of batches and questions, not of rows and transactions, because the engines enter a batch
 //! best in different ways. Time is an argument everywhere: no engine reads a clock.
 
 pub mod admin;
 mod memory;
 mod memory_admin;
+mod postgres;
 mod query;
 mod rollup;
+mod sql;
 mod sqlite;
 
 use async_trait::async_trait;
@@ -21,6 +23,7 @@ pub use admin::{
     TrailQuery, hex, prove_chain,
 };
 pub use memory::MemoryStore;
+pub use postgres::{PostgresOptions, PostgresStore};
 pub use query::{
     Dimension, EntriesQuery, Entry, EntryCursor, KeyPart, OpeningCursor, OpeningQuery, UsageFilter,
     UsageQuery, UsageReport, UsageRow,

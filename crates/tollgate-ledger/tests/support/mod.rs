@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod postgres;
 pub mod process;
 
 use tollgate_ledger::admin::{Asked, Role};

@@ -6,20 +6,18 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags};
 
-use super::failed;
+use super::speak::Speaking;
+use super::{failed, in_transaction};
 use crate::store::StoreError;
+use crate::store::sql::{at_once, schema};
 
 /// How long a connection waits for a lock that another process holds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Statements kept ready per connection: the writer needs about eight per month it is entering.
 const STATEMENTS_KEPT: usize = 64;
-
-/// The schema's history. A version is never changed once released; a new one is added.
-const MIGRATIONS: &[(u32, &str)] =
-    &[(1, include_str!("schema/0001_books.sql")), (2, include_str!("schema/0002_admin.sql"))];
 
 /// Opens for reading and writing, and makes the file if there is none: readable by its owner alone, since it says
 /// who used what.
@@ -42,52 +40,19 @@ pub(super) fn for_reading(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// Applies the migrations that are missing, each in a transaction of its own.
+/// Applies the migrations that are missing, all or none.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
-    let known = latest();
-    let found = connection
-        .execute_batch("CREATE TABLE IF NOT EXISTS schema_versions (version BIGINT NOT NULL PRIMARY KEY)")
-        .and_then(|()| version(connection))
-        .map_err(failed("reading the schema version"))?;
-    if found > known {
-        return Err(StoreError::TooNew { found, known });
-    }
-    for (version, text) in MIGRATIONS.iter().filter(|(version, _)| *version > found) {
-        apply(connection, *version, text).map_err(failed("migrating the database"))?;
-    }
-    Ok(())
+    in_transaction(connection, |connection| {
+        connection
+            .execute_batch("CREATE TABLE IF NOT EXISTS schema_versions (version BIGINT NOT NULL PRIMARY KEY)")
+            .map_err(failed("reading the schema version"))?;
+        at_once(schema::migrate(&mut Speaking(connection), &schema::SQLITE))
+    })
 }
 
 /// Refuses a database that this program would misread, without changing it.
-pub(super) fn expect_current(connection: &Connection) -> Result<(), StoreError> {
-    let known = latest();
-    match version(connection).map_err(failed("reading the schema version"))? {
-        found if found > known => Err(StoreError::TooNew { found, known }),
-        found if found < known => Err(StoreError::TooOld { found, known }),
-        _ => Ok(()),
-    }
-}
-
-fn latest() -> u32 {
-    MIGRATIONS.last().map_or(0, |(version, _)| *version)
-}
-
-fn version(connection: &Connection) -> rusqlite::Result<u32> {
-    connection.query_row("SELECT COALESCE(MAX(version), 0) FROM schema_versions", [], |row| row.get(0))
-}
-
-fn apply(connection: &mut Connection, version: u32, text: &str) -> rusqlite::Result<()> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    transaction.execute_batch(&with_options(text))?;
-    transaction.execute("INSERT INTO schema_versions (version) VALUES (?1)", [version])?;
-    transaction.commit()
-}
-
-/// Takes SQLite's own options out of their comments.
-fn with_options(text: &str) -> String {
-    let mut parts = text.split("/*sqlite:");
-    let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |done, part| done + &part.replacen("*/", "", 1))
+pub(super) fn expect_current(connection: &mut Connection) -> Result<(), StoreError> {
+    schema::expect_current(&at_once(schema::applied(&mut Speaking(connection)))?)
 }
 
 fn prepare(connection: &Connection, settings: &str) -> rusqlite::Result<()> {
@@ -124,12 +89,7 @@ mod tests {
         let mut connection = for_writing(&path).unwrap();
         migrate(&mut connection).unwrap();
         migrate(&mut connection).unwrap();
-        assert_eq!(version(&connection).unwrap(), MIGRATIONS.last().unwrap().0);
-    }
-
-    #[test]
-    fn versions_only_grow() {
-        assert!(MIGRATIONS.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        expect_current(&mut connection).unwrap();
     }
 
     #[test]
@@ -148,12 +108,6 @@ mod tests {
         let full: u32 = connection.query_row("PRAGMA synchronous", [], |row| row.get(0)).unwrap();
         let mode: String = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
         assert_eq!((full, mode.as_str()), (2, "wal"));
-    }
-
-    #[test]
-    fn options_are_taken_out_of_their_comments() {
-        let text = "CREATE TABLE a (b TEXT) /*sqlite: STRICT*/; /* plain */ SELECT 1 /*sqlite:, 2*/";
-        assert_eq!(with_options(text), "CREATE TABLE a (b TEXT)  STRICT; /* plain */ SELECT 1 , 2");
     }
 
     #[cfg(unix)]

@@ -2,11 +2,14 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use tollgate_wire::Tally;
 
-use super::{failed, months, months::Months};
+use super::speak::Speaking;
+use super::{failed, in_transaction};
 use crate::calendar::Month;
+use crate::store::sql::months::{self, Months};
+use crate::store::sql::{at_once, schema};
 use crate::store::{Alert, Applied, Batch, Ingested, StoreError, Sums, UsageKey, rollup};
 
 /// Workers remembered; past this the memory starts over. A worker costs a look-up then, nothing else.
@@ -27,8 +30,8 @@ pub(super) struct Books {
 }
 
 impl Books {
-    pub(super) fn load(connection: &Connection) -> rusqlite::Result<Self> {
-        Ok(Self { months: Months::load(connection)?, sources: HashMap::new() })
+    pub(super) fn load(connection: &mut Connection) -> Result<Self, StoreError> {
+        Ok(Self { months: at_once(Months::load(&mut Speaking(connection)))?, sources: HashMap::new() })
     }
 
     /// Enters a group and commits. On an error nothing of the group was applied.
@@ -37,17 +40,15 @@ impl Books {
         connection: &mut Connection,
         batches: &[Box<HashedBatch>],
     ) -> Result<Vec<Ingested>, StoreError> {
-        let transaction = connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(failed("starting a transaction"))?;
-        let mut usage = rollup::Rollup::default();
-        let mut outcomes = Vec::with_capacity(batches.len());
-        for HashedBatch { batch, hash } in batches.iter().map(AsRef::as_ref) {
-            outcomes.push(self.enter_batch(&transaction, batch, hash, &mut usage)?);
-        }
-        write_usage(&transaction, usage.into_sorted()).map_err(failed("rolling up usage"))?;
-        transaction.commit().map_err(failed("committing"))?;
-        Ok(outcomes)
+        in_transaction(connection, |connection| {
+            let mut usage = rollup::Rollup::default();
+            let mut outcomes = Vec::with_capacity(batches.len());
+            for HashedBatch { batch, hash } in batches.iter().map(AsRef::as_ref) {
+                outcomes.push(self.enter_batch(connection, batch, hash, &mut usage)?);
+            }
+            write_usage(connection, usage.into_sorted()).map_err(failed("rolling up usage"))?;
+            Ok(outcomes)
+        })
     }
 
     /// Retention, in a transaction of its own.
@@ -57,67 +58,60 @@ impl Books {
         now_ms: u64,
         oldest_kept: Month,
     ) -> Result<Vec<Month>, StoreError> {
-        let transaction = connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(failed("starting a transaction"))?;
-        let dropped =
-            self.months.retire(&transaction, oldest_kept, now_ms).map_err(failed("dropping months"))?;
-        let current = Month::of(now_ms);
-        // A clock that was set back may point into a month that is gone; that is no reason not to retire others.
-        for month in [current, current.next()] {
-            if !self.months.is_retired(month) {
-                self.months.ensure(&transaction, month, now_ms)?;
-            }
-        }
-        transaction.commit().map_err(failed("committing"))?;
-        Ok(dropped)
+        in_transaction(connection, |connection| {
+            let sql = &mut Speaking(connection);
+            at_once(self.months.retain(sql, &schema::SQLITE, oldest_kept, now_ms))
+        })
     }
 
     fn enter_batch<'a>(
         &mut self,
-        transaction: &Transaction<'_>,
+        connection: &mut Connection,
         batch: &'a Batch,
         hash: &str,
         usage: &mut rollup::Rollup<'a>,
     ) -> Result<Ingested, StoreError> {
-        if let Some(known) = known_hash(transaction, batch).map_err(failed("looking up a batch"))? {
+        if let Some(known) = known_hash(connection, batch).map_err(failed("looking up a batch"))? {
             return Ok(if known == hash { Ingested::Repeated } else { Ingested::Conflict });
         }
-        let source = self.source(transaction, batch).map_err(failed("noting a worker"))?;
+        let source = self.source(connection, batch).map_err(failed("noting a worker"))?;
         let mut applied = Applied::default();
         for tally in &batch.tallies {
             let month = Month::of(tally.at_ms);
-            self.months.ensure(transaction, month, batch.received_ms)?;
-            if insert_entry(transaction, month, source, batch.seq, tally)
+            if !self.months.has(month) {
+                let sql = &mut Speaking(connection);
+                at_once(self.months.ensure(sql, &schema::SQLITE, month, batch.received_ms))?;
+            }
+            if insert_entry(connection, month, source, batch.seq, tally)
                 .map_err(failed("entering a tally"))?
             {
                 applied.inserted += 1;
                 applied.cost_nusd += tally.cost_nusd;
                 usage.add(tally);
-                fire_alerts(transaction, tally, batch.received_ms, &mut applied.alerts)
+                fire_alerts(connection, tally, batch.received_ms, &mut applied.alerts)
                     .map_err(failed("noting an alert"))?;
             } else {
                 applied.duplicates += 1;
             }
         }
         if batch.seq > 0 {
-            insert_batch(transaction, batch, hash, applied.inserted).map_err(failed("noting a batch"))?;
+            insert_batch(connection, batch, hash, applied.inserted).map_err(failed("noting a batch"))?;
         }
         Ok(Ingested::Applied(applied))
     }
 
     /// The worker's row: made when it is new, its node and last sign of life brought up to date.
-    fn source(&mut self, transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<i64> {
+    fn source(&mut self, connection: &Connection, batch: &Batch) -> rusqlite::Result<i64> {
         let worker = (batch.worker.clone(), batch.process.clone());
         if let Some(source) = self.sources.get(&worker) {
-            let mut touch = transaction.prepare_cached(
+            let mut touch = connection.prepare_cached(
                 "UPDATE sources SET last_seen_ms = CASE WHEN last_seen_ms < ?2 THEN ?2 ELSE last_seen_ms END, node = ?3
                  WHERE source_id = ?1",
             )?;
             touch.execute(params![source, batch.received_ms, batch.node])?;
             return Ok(*source);
         }
-        let mut insert = transaction.prepare_cached(
+        let mut insert = connection.prepare_cached(
             "INSERT INTO sources (source_id, process, worker, node, first_seen_ms, last_seen_ms)
              SELECT COALESCE(MAX(source_id), 0) + 1, ?1, ?2, ?3, ?4, ?4 FROM sources WHERE TRUE
              ON CONFLICT (worker, process) DO UPDATE SET node = excluded.node, last_seen_ms = excluded.last_seen_ms
@@ -135,22 +129,17 @@ impl Books {
     }
 }
 
-fn known_hash(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<Option<String>> {
-    transaction
+fn known_hash(connection: &Connection, batch: &Batch) -> rusqlite::Result<Option<String>> {
+    connection
         .prepare_cached("SELECT body_hash FROM batches WHERE worker = ?1 AND seq = ?2")?
         .query_row(params![batch.worker, batch.seq], |row| row.get(0))
         .optional()
 }
 
-fn insert_batch(
-    transaction: &Transaction<'_>,
-    batch: &Batch,
-    hash: &str,
-    new: u64,
-) -> rusqlite::Result<usize> {
+fn insert_batch(connection: &Connection, batch: &Batch, hash: &str, new: u64) -> rusqlite::Result<usize> {
     let entries = u64::try_from(batch.tallies.len()).unwrap_or(u64::MAX);
     let oldest_ms = batch.tallies.iter().map(|tally| tally.at_ms).min().unwrap_or(batch.received_ms);
-    transaction
+    connection
         .prepare_cached(
             "INSERT INTO batches (worker, seq, body_hash, entries, entries_new, oldest_ms, received_ms)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -160,7 +149,7 @@ fn insert_batch(
 
 /// True when the tally was not in the books yet.
 fn insert_entry(
-    transaction: &Transaction<'_>,
+    connection: &Connection,
     month: Month,
     source: i64,
     seq: u64,
@@ -171,7 +160,7 @@ fn insert_entry(
         false => serde_json::to_string(&tally.warnings)
             .map_err(|why| rusqlite::Error::ToSqlConversionFailure(why.into()))?,
     };
-    let inserted = transaction
+    let inserted = connection
         .prepare_cached(&format!(
             "INSERT INTO {} VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
              ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28) ON CONFLICT (entry_id) DO NOTHING",
@@ -211,13 +200,13 @@ fn insert_entry(
 }
 
 fn fire_alerts(
-    transaction: &Transaction<'_>,
+    connection: &Connection,
     tally: &Tally,
     now_ms: u64,
     fired: &mut Vec<Alert>,
 ) -> rusqlite::Result<()> {
     for alert in rollup::alerts_of(tally) {
-        let first = transaction
+        let first = connection
             .prepare_cached(
                 "INSERT INTO alerts (consumer, rule, window_start_ms, entry_id, fired_ms)
                  VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
@@ -230,8 +219,8 @@ fn fire_alerts(
     Ok(())
 }
 
-fn write_usage(transaction: &Transaction<'_>, changes: Vec<(UsageKey<'_>, Sums)>) -> rusqlite::Result<()> {
-    let mut upsert = transaction.prepare_cached(
+fn write_usage(connection: &Connection, changes: Vec<(UsageKey<'_>, Sums)>) -> rusqlite::Result<()> {
+    let mut upsert = connection.prepare_cached(
         "INSERT INTO usage_windows AS held (window_kind, window_start_ms, consumer, team, project, tier, provider,
            model, action, shard, requests, refused, errors, estimated, input, cache_read, cache_write, output,
            reasoning, cost_nusd, credits)

@@ -7,26 +7,26 @@
 //! Parameters are written ?1, ?2: SQLite takes $1 for a name and numbers it by its first appearance.
 
 mod admin;
-mod audit;
 mod connect;
 mod ingest;
-mod months;
-mod opening;
 mod readers;
-mod report;
+mod speak;
 mod writer;
 
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
+use rusqlite::Connection;
 use tollgate_wire::Balance;
 
+use super::sql::{at_once, audit, opening, report};
 use super::{
     AuditReport, Batch, EntriesQuery, Entry, Ingested, OpeningQuery, Store, StoreError, UsageQuery,
     UsageReport,
 };
 use crate::calendar::Month;
 use readers::Readers;
+use speak::Speaking;
 use writer::Writer;
 
 /// How to open the file.
@@ -65,9 +65,18 @@ impl SqliteStore {
     /// Audits a file, without touching it and also beside a service that writes it.
     pub fn audit_file(path: &Path) -> Result<AuditReport, StoreError> {
         let mut connection = connect::for_reading(path)?;
-        connect::expect_current(&connection)?;
-        let transaction = connection.transaction().map_err(failed("starting to read"))?;
-        audit::report(&transaction).map_err(failed("auditing"))
+        connect::expect_current(&mut connection)?;
+        readers::in_one_moment(&mut connection, |sql| at_once(audit::report(sql)))
+    }
+
+    /// Changes something in a transaction of its own.
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Speaking<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.writer
+            .run(move |connection| in_transaction(connection, |connection| work(&mut Speaking(connection))))
+            .await
     }
 
     /// Commits so far, and the batches in them: what group commit saves.
@@ -81,6 +90,24 @@ fn failed<E: std::error::Error + Send + Sync + 'static>(doing: &'static str) -> 
     move |why| StoreError::Engine { doing, source: Box::new(why) }
 }
 
+/// Runs `work` in a transaction that takes the writer's lock at once; nothing of it stays when it fails.
+fn in_transaction<T>(
+    connection: &mut Connection,
+    work: impl FnOnce(&mut Connection) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    connection.execute_batch("BEGIN IMMEDIATE").map_err(failed("starting a transaction"))?;
+    let outcome = work(connection)
+        .and_then(|done| connection.execute_batch("COMMIT").map_err(failed("committing")).map(|()| done));
+    // Some failures (a full disk) have rolled back already.
+    if outcome.is_err()
+        && !connection.is_autocommit()
+        && let Err(why) = connection.execute_batch("ROLLBACK")
+    {
+        tracing::error!(error = &why as &dyn std::error::Error, "a transaction was not rolled back");
+    }
+    outcome
+}
+
 #[async_trait]
 impl Store for SqliteStore {
     async fn ingest(&self, batch: Batch) -> Result<Ingested, StoreError> {
@@ -88,15 +115,15 @@ impl Store for SqliteStore {
     }
 
     async fn opening(&self, query: OpeningQuery) -> Result<Vec<Balance>, StoreError> {
-        self.readers.read(move |connection| opening::balances(connection, &query)).await
+        self.readers.read(move |sql| at_once(opening::balances(sql, &query))).await
     }
 
     async fn usage(&self, query: UsageQuery) -> Result<UsageReport, StoreError> {
-        self.readers.read(move |connection| report::usage(connection, &query)).await
+        self.readers.read(move |sql| at_once(report::usage(sql, &query))).await
     }
 
     async fn entries(&self, query: EntriesQuery) -> Result<Vec<Entry>, StoreError> {
-        self.readers.read(move |connection| report::entries(connection, &query)).await
+        self.readers.read(move |sql| at_once(report::entries(sql, &query))).await
     }
 
     async fn retain(&self, now_ms: u64, oldest_kept: Month) -> Result<Vec<Month>, StoreError> {
@@ -104,7 +131,7 @@ impl Store for SqliteStore {
     }
 
     async fn audit(&self) -> Result<AuditReport, StoreError> {
-        self.readers.read(audit::report).await
+        self.readers.read(|sql| at_once(audit::report(sql))).await
     }
 
     async fn ready(&self, now_ms: u64) -> Result<(), StoreError> {

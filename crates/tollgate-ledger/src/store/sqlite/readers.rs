@@ -4,9 +4,10 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
+use super::speak::Speaking;
 use super::{connect, failed};
 use crate::store::StoreError;
 
@@ -27,7 +28,7 @@ impl Readers {
     /// Answers a question; waits while all connections are busy.
     pub(super) async fn read<T: Send + 'static>(
         &self,
-        question: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+        question: impl FnOnce(&mut Speaking<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(failed("waiting to read"))?;
         let readers = self.clone();
@@ -46,20 +47,27 @@ impl Readers {
 
     fn answer<T>(
         &self,
-        question: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+        question: impl FnOnce(&mut Speaking<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut connection = match idle {
             Some(connection) => connection,
             None => connect::for_reading(&self.path)?,
         };
-        let transaction = connection
-            .transaction_with_behavior(TransactionBehavior::Deferred)
-            .map_err(failed("starting to read"))?;
-        let answer = question(&transaction).map_err(failed("reading"))?;
-        transaction.commit().map_err(failed("ending a read"))?;
+        let answer = in_one_moment(&mut connection, question)?;
         // A connection that failed is dropped above and opened anew next time.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
         Ok(answer)
     }
+}
+
+/// Asks in one transaction: all answers are of one moment.
+pub(super) fn in_one_moment<T>(
+    connection: &mut Connection,
+    question: impl FnOnce(&mut Speaking<'_>) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    connection.execute_batch("BEGIN").map_err(failed("starting to read"))?;
+    let answer = question(&mut Speaking(connection));
+    connection.execute_batch("ROLLBACK").map_err(failed("ending a read"))?;
+    answer
 }

@@ -62,7 +62,8 @@ impl Writer {
     pub(super) fn start(connection: Connection) -> Result<Self, StoreError> {
         let (jobs, waiting) = sync_channel(BATCHES_WAITING_MAX);
         let counts = Arc::<Counts>::default();
-        let books = Books::load(&connection).map_err(failed("reading the months"))?;
+        let mut connection = connection;
+        let books = Books::load(&mut connection)?;
         let scribe = Scribe { connection, books, counts: Arc::clone(&counts) };
         let thread = std::thread::Builder::new()
             .name("ledger-writer".into())
@@ -200,7 +201,7 @@ impl Scribe {
 
     /// After a rollback the memory of what is in the database may be wrong.
     fn forget(&mut self) {
-        match Books::load(&self.connection) {
+        match Books::load(&mut self.connection) {
             Ok(books) => self.books = books,
             Err(why) => tracing::error!(error = %why, "the months can't be read"),
         }

@@ -3,19 +3,18 @@
 //! Taken from the entries and not from the roll-up, because the windows asked for are days and months of any zone,
 //! and because only the entries know route and policy.
 
-use rusqlite::types::{ToSql, Value};
-use rusqlite::{Row, Transaction, params_from_iter};
 use tollgate_wire::{Balance, Credits, NanoUsd, TokenCount, WindowRange};
 
-use super::months;
-use crate::store::{OpeningCursor, OpeningQuery};
+use super::{Cell, Row, Sql, months};
+use crate::store::{OpeningCursor, OpeningQuery, StoreError};
 
 const KEY: &str = "consumer, team, project, tier, route, policy, action, provider, model";
 
-pub(super) fn balances(
-    transaction: &Transaction<'_>,
+/// See [`crate::store::Store::opening`].
+pub(in crate::store) async fn balances(
+    sql: &mut dyn Sql,
     query: &OpeningQuery,
-) -> rusqlite::Result<Vec<Balance>> {
+) -> Result<Vec<Balance>, StoreError> {
     let mut found = Vec::new();
     let first = query.after.as_ref().map_or(0, |after| after.0);
     for (window, range) in query.windows.iter().enumerate().skip(first) {
@@ -24,46 +23,46 @@ pub(super) fn balances(
         if room == 0 || query.node.is_empty() {
             break;
         }
-        found.extend(in_window(transaction, query, window, *range, after, room)?);
+        found.extend(in_window(sql, query, window, *range, after, room).await?);
     }
     Ok(found)
 }
 
-fn in_window(
-    transaction: &Transaction<'_>,
+async fn in_window(
+    sql: &mut dyn Sql,
     query: &OpeningQuery,
     window: usize,
     range: WindowRange,
     after: Option<&OpeningCursor>,
     limit: usize,
-) -> rusqlite::Result<Vec<Balance>> {
-    let months = months::between(transaction, Some(range.start_ms), Some(range.end_ms))?;
+) -> Result<Vec<Balance>, StoreError> {
+    let months = months::between(sql, Some(range.start_ms), Some(range.end_ms)).await?;
     if months.is_empty() {
         return Ok(Vec::new());
     }
-    let mut values: Vec<Value> = vec![
-        query.node.clone().into(),
-        query.process.clone().into(),
-        bound(range.start_ms),
-        bound(range.end_ms),
-        bound(u64::try_from(limit).unwrap_or(u64::MAX)),
+    let mut values: Vec<Cell> = vec![
+        query.node.as_str().into(),
+        query.process.as_str().into(),
+        range.start_ms.into(),
+        range.end_ms.into(),
+        (limit as u64).into(),
     ];
     let mut behind = "";
     if let Some(OpeningCursor(_, key)) = after {
         behind =
             "AND consumer >= ?6 AND (consumer, team, project, tier, route, policy, action, provider, model)
                   > (?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
-        values.extend(key.iter().cloned().map(Value::from));
+        values.extend(key.iter().map(|part| Cell::from(part.as_str())));
     }
     let parts: Vec<String> = months.into_iter().map(|month| part(&months::table(month), behind)).collect();
     let text = format!(
-        "SELECT {KEY}, SUM(requests), SUM(input), SUM(output), SUM(cost_nusd), SUM(credits) FROM ({}) AS part
+        "SELECT {KEY}, CAST(SUM(requests) AS BIGINT), CAST(SUM(input) AS BIGINT), CAST(SUM(output) AS BIGINT),
+           CAST(SUM(cost_nusd) AS BIGINT), CAST(SUM(credits) AS BIGINT) FROM ({}) AS part
          GROUP BY {KEY} ORDER BY {KEY} LIMIT ?5",
         parts.join(" UNION ALL ")
     );
-    let mut statement = transaction.prepare(&text)?;
-    let values = values.iter().map(|value| value as &dyn ToSql);
-    statement.query_map(params_from_iter(values), |row| balance(window, row))?.collect()
+    let rows = sql.query("reading balances", &text, &values).await?;
+    rows.iter().map(|row| balance(window, row)).collect()
 }
 
 fn part(table: &str, behind: &str) -> String {
@@ -76,27 +75,22 @@ fn part(table: &str, behind: &str) -> String {
     )
 }
 
-/// Times and counts beyond the database's integers are beyond everything in it.
-fn bound(value: u64) -> Value {
-    Value::Integer(i64::try_from(value).unwrap_or(i64::MAX))
-}
-
-fn balance(window: usize, row: &Row<'_>) -> rusqlite::Result<Balance> {
+fn balance(window: usize, row: &Row) -> Result<Balance, StoreError> {
     Ok(Balance {
         window,
-        consumer: row.get(0)?,
-        team: row.get(1)?,
-        project: row.get(2)?,
-        tier: row.get(3)?,
-        route: row.get(4)?,
-        policy: row.get(5)?,
-        action: row.get(6)?,
-        provider: row.get(7)?,
-        model: row.get(8)?,
-        requests: row.get(9)?,
-        input: TokenCount(row.get(10)?),
-        output: TokenCount(row.get(11)?),
-        cost_nusd: NanoUsd(row.get(12)?),
-        credits: Credits(row.get(13)?),
+        consumer: row.text(0)?,
+        team: row.text(1)?,
+        project: row.text(2)?,
+        tier: row.text(3)?,
+        route: row.text(4)?,
+        policy: row.text(5)?,
+        action: row.text(6)?,
+        provider: row.text(7)?,
+        model: row.text(8)?,
+        requests: row.int(9)?,
+        input: TokenCount(row.int(10)?),
+        output: TokenCount(row.int(11)?),
+        cost_nusd: NanoUsd(row.int(12)?),
+        credits: Credits(row.int(13)?),
     })
 }
