@@ -64,8 +64,8 @@ impl Worker {
         let now = host::now();
         // Zero owns nothing; a random owner is never used twice.
         let owner = Owner(u32::from_le_bytes(host::random()) | 1);
-        let limiter = Limiter::join(&store, host::random(), owner, now)?;
-        Limiter::prepare(&policy, &store)?;
+        let limiter = Limiter::join(&policy, &store, host::random(), owner, now)?;
+        limiter.prepare(&store)?;
         let vm = u64::from_le_bytes(host::random());
         let link = policy.ledger.as_ref().map(|_| Link::new(limiter.process().id, vm, &policy, now));
         let state = State {

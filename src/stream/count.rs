@@ -32,7 +32,7 @@ pub(super) fn rejection(
     match rejection {
         Rejection::Limit(refusal) => {
             if let Some(limit) = worker.policy.limit(refusal.limit) {
-                let labels = [("kind", limit.kind.label()), ("limit", limit.name.as_str())];
+                let labels = [("kind", limit.label()), ("limit", limit.name.as_str())];
                 state.metrics.count_labelled("tollgate_violations", &labels, 1);
             }
         }

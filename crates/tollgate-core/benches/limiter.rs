@@ -85,7 +85,7 @@ fn admit(c: &mut Criterion) {
     for (limits, keys) in [(1, 1u32), (5, 1), (5, 10_000), (5, 1_000_000)] {
         let policy = policy(limits, keys);
         let store = Slots::new(policy.slots);
-        let mut limiter = Limiter::join(&store, [7; 24], Owner(1), at(0)).unwrap();
+        let mut limiter = Limiter::join(&policy, &store, [7; 24], Owner(1), at(0)).unwrap();
         let names: Vec<String> = (0..keys).map(|key| format!("consumer-{key}")).collect();
         let mut turn = 0usize;
         let mut once = |limiter: &mut Limiter| -> Reservation {

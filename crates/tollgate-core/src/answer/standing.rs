@@ -76,11 +76,14 @@ fn ratelimit(policy: &Policy, statuses: &[Status], headers: &mut Headers) {
                     (rate.period_ns() / NANOS_PER_SECOND).max(1)
                 )
             }
+            Kind::Window(span) => {
+                write!(policies, "{separator}\"{}\";q={quota};w={}", limit.name, span.period_s())
+            }
             Kind::Quota { .. } => write!(policies, "{separator}\"{}\";q={quota}", limit.name),
             Kind::Concurrency(_) => {
                 write!(policies, "{separator}\"{}\";q={quota};qu=\"concurrent-requests\"", limit.name)
             }
-            Kind::PerRequest(_) => continue,
+            Kind::PerRequest(_) | Kind::Memory(_) => continue,
         };
         if limit.meter != Meter::Requests {
             let _ = write!(policies, ";tollgate-unit=\"{unit}\"");
@@ -106,6 +109,9 @@ fn tightest<'p>(policy: &'p Policy, statuses: &[Status], meter: Meter, period_ns
         .filter(|(limit, _)| limit.meter == meter)
         .filter(|(limit, _)| match &limit.kind {
             Kind::Rate(rate) => period_ns.is_none_or(|period_ns| rate.period_ns() == period_ns),
+            Kind::Window(span) => {
+                period_ns.is_none_or(|period_ns| u64::from(span.period_s()) * NANOS_PER_SECOND == period_ns)
+            }
             Kind::Quota { .. } => period_ns.is_none(),
             _ => false,
         })

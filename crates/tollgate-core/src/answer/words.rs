@@ -80,6 +80,7 @@ fn amount(meter: Meter, units: u64) -> String {
         Meter::Cost => format!("${}", NanoUsd(units)),
         Meter::Credits => format!("{}.{:06} credits", units / 1_000_000, units % 1_000_000),
         Meter::Requests => units.to_string(),
+        Meter::Ram | Meter::Ssd => format!("{units} MB"),
         _ => format!("{units} tokens"),
     }
 }

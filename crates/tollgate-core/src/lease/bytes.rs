@@ -5,10 +5,6 @@ use crate::limit::{Holds, Reader, Writer, short_bytes};
 use super::holder::Holder;
 use super::pace::Pace;
 
-/// Bytes of a hold, and of the number of holds of either kind.
-const HOLD_BYTES: usize = 12;
-const COUNTS_BYTES: usize = 2;
-
 /// Bytes of the identity, which is random and not short.
 const LIFE_BYTES: usize = 8;
 
@@ -25,10 +21,10 @@ impl Holder {
         Self::read(&mut reader).filter(|_| reader.0.is_empty())
     }
 
-    /// How many bytes [`Holder::write`] appends: about 90, and 12 more per hold.
+    /// How many bytes [`Holder::write`] appends: about 90, and 6 more per hold.
     pub(crate) fn bytes(&self) -> usize {
         let fields: usize = self.fields().into_iter().map(short_bytes).sum();
-        LIFE_BYTES + fields + COUNTS_BYTES + HOLD_BYTES * self.owners().count()
+        LIFE_BYTES + fields + self.held.bytes() + self.beyond.bytes()
     }
 
     /// Appends the lease.

@@ -239,7 +239,7 @@ impl Holder {
     }
 
     /// Who holds something.
-    pub(crate) fn owners(&self) -> impl Iterator<Item = Owner> {
+    pub fn owners(&self) -> impl Iterator<Item = Owner> {
         self.held.owners().chain(self.beyond.owners())
     }
 }

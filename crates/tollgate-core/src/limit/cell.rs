@@ -1,111 +1,12 @@
 //! One balance of one limit, as it stands in shared data.
-//!
-//! Holds carry their owner, the VM that made them: a VM that died never takes its holds back, so whoever reads the
-//! cell next does it in its place (see [`super::owners`]).
 
 use super::bucket::Bucket;
 use super::codec::{Reader, Writer};
+use super::gauge::Gauge;
+use super::holds::{Holds, Owner};
+use super::sliding::{Part, Sliding};
+use super::spare::Spare;
 use super::window::Window;
-
-/// Which VM made a hold. Random per VM, never zero.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Owner(pub u32);
-
-/// What is reserved and not yet settled, by owner. Small: one entry per worker with a request in flight.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Holds(Vec<(Owner, u64)>);
-
-/// Most owners of one cell: a worker beyond that can't hold, and its request is undecided. Envoy runs one VM per
-/// worker thread; 64 leaves room for those that died within the last seconds.
-pub const OWNERS_MAX: usize = 64;
-
-impl Holds {
-    /// All holds together.
-    pub fn total(&self) -> u64 {
-        self.0.iter().fold(0, |sum, (_, amount)| sum.saturating_add(*amount))
-    }
-
-    /// True when nothing is held.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Adds to the owner's hold. False when there are too many owners.
-    #[must_use]
-    pub fn add(&mut self, owner: Owner, amount: u64) -> bool {
-        if amount == 0 {
-            return true;
-        }
-        if let Some((_, held)) = self.0.iter_mut().find(|(who, _)| *who == owner) {
-            *held = held.saturating_add(amount);
-            return true;
-        }
-        if self.0.len() >= OWNERS_MAX {
-            return false;
-        }
-        self.0.push((owner, amount));
-        true
-    }
-
-    /// Takes `amount` off the owner's hold; returns what was really there, which is less when the hold expired.
-    pub fn release(&mut self, owner: Owner, amount: u64) -> u64 {
-        let Some(index) = self.0.iter().position(|(who, _)| *who == owner) else {
-            return 0;
-        };
-        let Some((_, held)) = self.0.get_mut(index) else {
-            return 0;
-        };
-        let released = amount.min(*held);
-        *held -= released;
-        if *held == 0 {
-            self.0.swap_remove(index);
-        }
-        released
-    }
-
-    /// Drops the holds of owners that are not alive and returns their sum.
-    pub fn expire(&mut self, mut alive: impl FnMut(Owner) -> bool) -> u64 {
-        let mut expired = 0u64;
-        self.0.retain(|(owner, amount)| {
-            let keep = alive(*owner);
-            if !keep {
-                expired = expired.saturating_add(*amount);
-            }
-            keep
-        });
-        expired
-    }
-
-    /// Who holds something.
-    pub fn owners(&self) -> impl Iterator<Item = Owner> {
-        self.0.iter().map(|(owner, _)| *owner)
-    }
-
-    /// Drops all holds.
-    pub fn clear(&mut self) {
-        self.0.clear();
-    }
-
-    pub(crate) fn write(&self, out: &mut Writer<'_>) {
-        out.u8(self.0.len() as u8);
-        for (owner, amount) in &self.0 {
-            out.u32(owner.0);
-            out.u64(*amount);
-        }
-    }
-
-    pub(crate) fn read(from: &mut Reader<'_>) -> Option<Self> {
-        let count = usize::from(from.u8()?);
-        if count > OWNERS_MAX {
-            return None;
-        }
-        let mut all = Vec::with_capacity(count);
-        for _ in 0..count {
-            all.push((Owner(from.u32()?), from.u64()?));
-        }
-        Some(Self(all))
-    }
-}
 
 /// What one window of a quota has seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -120,19 +21,23 @@ pub struct Usage {
     pub holds: Holds,
 }
 
-/// A quota is remembered this long after its window: a clock that steps back by less, over the end of the window, does
-/// not find it forgotten and its limit whole again.
+/// A quota is remembered this long after its window, and this long after the window's start even if nothing is used: a
+/// clock that steps back by less, over the end of a window, does not find it forgotten and its limit whole again.
 pub const CLOCK_STEP_S_MAX: u32 = 7200;
 
 /// The state of one cell, by kind of limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
-    /// A token bucket.
-    Bucket(Bucket),
+    /// A token bucket, and what is used of its burst allowance.
+    Bucket(Bucket, Spare),
+    /// A sliding window.
+    Sliding(Sliding),
     /// A calendar quota.
     Quota(Usage),
     /// A concurrency limit: requests in flight, by owner.
     InFlight(Holds),
+    /// A model server's memory.
+    Gauge(Gauge),
 }
 
 /// One balance: which limit and key values it is of, and its state.
@@ -140,6 +45,8 @@ pub enum State {
 pub struct Cell {
     /// Hash of the limit's name and of what it is keyed by besides the account.
     pub id: u32,
+    /// How much of its limit was used when it was last written.
+    pub share: Share,
     /// Monotonic second in which the grace of its first violation ends; 0: none was violated. Belongs to the state:
     /// with the state at rest it means nothing.
     pub grace_until_s: u32,
@@ -147,22 +54,48 @@ pub struct Cell {
     pub state: State,
 }
 
+/// How much of a limit is used, 0 (nothing) to 255. What is used least is forgotten first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Share(pub u8);
+
+impl Share {
+    /// From here on, a consumer is near its limit: 80 %.
+    pub const NEAR: Self = Self(204);
+
+    /// `used` of `limit` units.
+    pub fn of(used: u64, limit: u64) -> Self {
+        let share = u128::from(used.min(limit)) * 255 / u128::from(limit.max(1));
+        Self(share as u8)
+    }
+}
+
+// The kind, in three bits, and what else there is.
 const BUCKET: u8 = 0;
 const QUOTA: u8 = 1;
 const IN_FLIGHT: u8 = 2;
-/// Added to the kind of a cell with a grace.
+const SLIDING: u8 = 3;
+const GAUGE: u8 = 4;
+const KIND: u8 = 7;
 const GRACE: u8 = 0x80;
+/// Of a bucket: its allowance is in use. Of a quota: a warning was told. Of a window: the one before counts.
+const MORE: u8 = 0x40;
+/// Of a quota: something is held. Of a bucket: its TAT has ticks.
+const FINE: u8 = 0x20;
 
 impl Cell {
     /// True when forgetting the cell changes no decision.
     pub fn at_rest(&self, mono_ns: u64, wall_s: u32) -> bool {
         match &self.state {
-            State::Bucket(bucket) => bucket.at_rest(mono_ns),
+            State::Bucket(bucket, spare) => bucket.at_rest(mono_ns) && spare.used == 0,
+            State::Sliding(sliding) => sliding.at_rest(mono_ns),
             State::Quota(usage) => {
                 let over = usage.window.end_s.saturating_add(CLOCK_STEP_S_MAX) <= wall_s;
-                usage.holds.is_empty() && (over || (usage.used == 0 && usage.warned == 0))
+                let unused = usage.used == 0 && usage.warned == 0;
+                let new = wall_s < usage.window.start_s.saturating_add(CLOCK_STEP_S_MAX);
+                usage.holds.is_empty() && (over || (unused && !new))
             }
             State::InFlight(holds) => holds.is_empty(),
+            State::Gauge(gauge) => gauge.at_rest((mono_ns / crate::time::NANOS_PER_SECOND) as u32),
         }
     }
 
@@ -174,52 +107,65 @@ impl Cell {
     /// The owners of its holds.
     pub fn owners(&self) -> impl Iterator<Item = Owner> {
         let holds = match &self.state {
-            State::Bucket(_) => None,
+            State::Bucket(..) | State::Sliding(_) | State::Gauge(_) => None,
             State::Quota(usage) => Some(&usage.holds),
             State::InFlight(holds) => Some(holds),
         };
-        holds.into_iter().flat_map(|holds| holds.0.iter().map(|(owner, _)| *owner))
+        holds.into_iter().flat_map(Holds::owners)
     }
 
-    /// How many bytes [`Cell::write`] appends.
-    pub fn bytes(&self) -> usize {
-        let grace = if self.grace_until_s == 0 { 0 } else { 4 };
-        grace
-            + match &self.state {
-                State::Bucket(_) => 17,
-                State::Quota(usage) => 23 + 12 * usage.holds.0.len(),
-                State::InFlight(holds) => 6 + 12 * holds.0.len(),
-            }
-    }
-
-    /// Appends the cell: 17 bytes for a bucket, 23 for a quota, 6 for requests in flight, 12 more per hold, 4 for a
-    /// grace.
+    /// Appends the cell: about 15 bytes for a bucket or a quota, 7 for requests in flight, 20 for a sliding window.
     pub fn write(&self, out: &mut Writer<'_>) {
         out.u32(self.id);
-        let kind = match &self.state {
-            State::Bucket(_) => BUCKET,
-            State::Quota(_) => QUOTA,
-            State::InFlight(_) => IN_FLIGHT,
+        let (kind, more, fine) = match &self.state {
+            State::Bucket(bucket, spare) => (BUCKET, *spare != Spare::default(), bucket.tat_ticks != 0),
+            State::Quota(usage) => (QUOTA, usage.warned != 0, !usage.holds.is_empty()),
+            State::InFlight(_) => (IN_FLIGHT, false, false),
+            State::Sliding(sliding) => (SLIDING, sliding.before != Part::default(), false),
+            State::Gauge(_) => (GAUGE, false, false),
         };
-        if self.grace_until_s == 0 {
-            out.u8(kind);
-        } else {
-            out.u8(kind | GRACE);
-            out.u32(self.grace_until_s);
+        let flag = |bit, set| if set { bit } else { 0 };
+        out.u8(kind | flag(MORE, more) | flag(FINE, fine) | flag(GRACE, self.grace_until_s != 0));
+        out.u8(self.share.0);
+        if self.grace_until_s != 0 {
+            out.short(u64::from(self.grace_until_s));
         }
         match &self.state {
-            State::Bucket(bucket) => {
-                out.u64(bucket.tat_ns);
-                out.u32(bucket.tat_ticks);
+            State::Bucket(bucket, spare) => {
+                out.short(bucket.tat_ns);
+                if fine {
+                    out.short(u64::from(bucket.tat_ticks));
+                }
+                if more {
+                    out.short(spare.used);
+                    out.short(u64::from(spare.generation));
+                }
             }
             State::Quota(usage) => {
                 out.u32(usage.window.start_s);
-                out.u32(usage.window.end_s);
-                out.u64(usage.used);
-                out.u8(usage.warned);
-                usage.holds.write(out);
+                out.short(u64::from(usage.window.end_s.saturating_sub(usage.window.start_s)));
+                out.short(usage.used);
+                if more {
+                    out.u8(usage.warned);
+                }
+                if fine {
+                    usage.holds.write(out);
+                }
             }
             State::InFlight(holds) => holds.write(out),
+            State::Sliding(sliding) => {
+                out.short(u64::from(sliding.period_s));
+                out.short(u64::from(sliding.index));
+                write_part(&sliding.now, out);
+                if more {
+                    write_part(&sliding.before, out);
+                }
+            }
+            State::Gauge(gauge) => {
+                out.short(gauge.used);
+                out.short(gauge.peak);
+                out.short(u64::from(gauge.read_s));
+            }
         }
     }
 
@@ -227,73 +173,136 @@ impl Cell {
     pub fn read(from: &mut Reader<'_>) -> Option<Self> {
         let id = from.u32()?;
         let kind = from.u8()?;
-        let grace_until_s = if kind & GRACE == 0 { 0 } else { from.u32()? };
-        let state = match kind & !GRACE {
-            BUCKET => State::Bucket(Bucket { tat_ns: from.u64()?, tat_ticks: from.u32()? }),
-            QUOTA => State::Quota(Usage {
-                window: Window { start_s: from.u32()?, end_s: from.u32()? },
-                used: from.u64()?,
-                warned: from.u8()?,
-                holds: Holds::read(from)?,
-            }),
+        let share = Share(from.u8()?);
+        let (more, fine) = (kind & MORE != 0, kind & FINE != 0);
+        let grace_until_s = if kind & GRACE == 0 { 0 } else { from.short32()? };
+        let state = match kind & KIND {
+            BUCKET => {
+                let tat_ns = from.short()?;
+                let tat_ticks = if fine { from.short32()? } else { 0 };
+                let spare = if more {
+                    Spare { used: from.short()?, generation: from.short32()? }
+                } else {
+                    Spare::default()
+                };
+                State::Bucket(Bucket { tat_ns, tat_ticks }, spare)
+            }
+            QUOTA => {
+                let start_s = from.u32()?;
+                let window = Window { start_s, end_s: start_s.checked_add(from.short32()?)? };
+                State::Quota(Usage {
+                    window,
+                    used: from.short()?,
+                    warned: if more { from.u8()? } else { 0 },
+                    holds: if fine { Holds::read(from)? } else { Holds::default() },
+                })
+            }
             IN_FLIGHT => State::InFlight(Holds::read(from)?),
+            SLIDING => State::Sliding(Sliding {
+                period_s: from.short32()?,
+                index: from.short32()?,
+                now: read_part(from)?,
+                before: if more { read_part(from)? } else { Part::default() },
+            }),
+            GAUGE => {
+                State::Gauge(Gauge { used: from.short()?, peak: from.short()?, read_s: from.short32()? })
+            }
             _ => return None,
         };
-        Some(Self { id, grace_until_s, state })
+        Some(Self { id, share, grace_until_s, state })
     }
+}
+
+fn write_part(part: &Part, out: &mut Writer<'_>) {
+    out.short(part.units);
+    out.short(part.edge);
+    out.short(u64::from(part.last));
+}
+
+fn read_part(from: &mut Reader<'_>) -> Option<Part> {
+    Some(Part { units: from.short()?, edge: from.short()?, last: from.short32()? })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
-    #[test]
-    fn a_hold_is_released_once_and_never_below_zero() {
-        let mut holds = Holds::default();
-        assert!(holds.add(Owner(1), 5) && holds.add(Owner(2), 7));
-        assert_eq!(holds.release(Owner(1), 3), 3);
-        assert_eq!(holds.release(Owner(1), 3), 2);
-        assert_eq!(holds.release(Owner(1), 3), 0);
-        assert_eq!(holds.total(), 7);
-        assert_eq!(holds.expire(|owner| owner != Owner(2)), 7);
-        assert!(holds.is_empty());
+    fn held() -> impl Strategy<Value = Holds> {
+        prop::collection::vec((1u32.., 1u64..), 0..5).prop_map(|all| {
+            let mut holds = Holds::default();
+            for (owner, amount) in all {
+                assert!(holds.add(Owner(owner), amount));
+            }
+            holds
+        })
     }
 
-    #[test]
-    fn owners_are_bounded() {
-        let mut holds = Holds::default();
-        for owner in 1..=OWNERS_MAX as u32 {
-            assert!(holds.add(Owner(owner), 1));
-        }
-        assert!(holds.add(Owner(1), 1));
-        assert!(!holds.add(Owner(1000), 1));
+    fn state() -> impl Strategy<Value = State> {
+        let part = || {
+            (any::<u64>(), any::<u64>(), any::<u32>()).prop_map(|(units, edge, last)| Part {
+                units,
+                edge,
+                last,
+            })
+        };
+        prop_oneof![
+            (any::<u64>(), any::<u32>(), any::<u64>(), any::<u32>()).prop_map(
+                |(tat_ns, tat_ticks, used, generation)| State::Bucket(
+                    Bucket { tat_ns, tat_ticks },
+                    Spare { used, generation }
+                )
+            ),
+            (any::<u64>(),)
+                .prop_map(|(tat_ns,)| State::Bucket(Bucket { tat_ns, tat_ticks: 0 }, Spare::default())),
+            (any::<u32>(), any::<u32>(), any::<u64>(), any::<u8>(), held()).prop_map(
+                |(a, b, used, warned, holds)| State::Quota(Usage {
+                    window: Window { start_s: a.min(b), end_s: a.max(b) },
+                    used,
+                    warned,
+                    holds
+                })
+            ),
+            held().prop_map(State::InFlight),
+            (any::<u32>(), any::<u32>(), part(), part()).prop_map(|(period_s, index, now, before)| {
+                State::Sliding(Sliding { period_s, index, now, before })
+            }),
+            (any::<u64>(), any::<u64>(), any::<u32>()).prop_map(|(used, peak, read_s)| State::Gauge(Gauge {
+                used,
+                peak,
+                read_s
+            })),
+        ]
     }
 
-    #[test]
-    fn cells_survive_the_bytes() {
-        let mut holds = Holds::default();
-        assert!(holds.add(Owner(9), 4));
-        let cells = [
-            Cell { id: 1, grace_until_s: 0, state: State::Bucket(Bucket { tat_ns: 77, tat_ticks: 3 }) },
-            Cell {
-                id: 2,
-                grace_until_s: 3,
-                state: State::Quota(Usage {
-                    window: Window { start_s: 1, end_s: 2 },
-                    used: 5,
-                    warned: 1,
-                    holds: holds.clone(),
-                }),
-            },
-            Cell { id: 3, grace_until_s: 0, state: State::InFlight(holds) },
-        ];
-        let mut bytes = Vec::new();
-        cells.iter().for_each(|cell| cell.write(&mut Writer(&mut bytes)));
-        assert_eq!(bytes.len(), cells.iter().map(Cell::bytes).sum::<usize>());
-        let mut reader = Reader(&bytes);
-        for cell in &cells {
-            assert_eq!(Cell::read(&mut reader).as_ref(), Some(cell));
+    proptest! {
+        #[test]
+        fn cells_survive_the_bytes_and_half_of_them_are_none(
+            cells in prop::collection::vec((any::<u32>(), any::<u8>(), any::<u32>(), state()), 1..8),
+        ) {
+            let cells: Vec<Cell> = cells
+                .into_iter()
+                .map(|(id, share, grace_until_s, state)| Cell { id, share: Share(share), grace_until_s, state })
+                .collect();
+            let mut bytes = Vec::new();
+            for cell in &cells {
+                let start = bytes.len();
+                cell.write(&mut Writer(&mut bytes));
+                for end in start..bytes.len() {
+                    prop_assert!(Cell::read(&mut Reader(&bytes[start..end])).is_none());
+                }
+            }
+            let mut reader = Reader(&bytes);
+            for cell in &cells {
+                prop_assert_eq!(Cell::read(&mut reader), Some(cell.clone()));
+            }
+            prop_assert!(reader.0.is_empty());
         }
-        assert!(Cell::read(&mut reader).is_none());
+
+        #[test]
+        fn any_bytes_are_a_cell_or_none(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+            let mut reader = Reader(&bytes);
+            while Cell::read(&mut reader).is_some() {}
+        }
     }
 }

@@ -54,6 +54,11 @@ impl<'a> Reader<'a> {
         }
         None
     }
+
+    /// As [`Reader::short`]; None also when it takes more than 32 bits.
+    pub fn short32(&mut self) -> Option<u32> {
+        self.short().and_then(|value| u32::try_from(value).ok())
+    }
 }
 
 /// Appends to a vector.

@@ -3,14 +3,22 @@
 mod bucket;
 mod cell;
 mod codec;
+mod gauge;
+mod holds;
 mod owners;
+mod sliding;
 mod slot;
+mod spare;
 mod window;
 
 pub use bucket::{Bucket, Rate, Short};
-pub use cell::{Cell, Holds, OWNERS_MAX, Owner, State, Usage};
+pub use cell::{CLOCK_STEP_S_MAX, Cell, Share, State, Usage};
+pub use gauge::{Gauge, READING_S_MAX};
+pub use holds::{Holds, OWNERS_MAX, Owner};
 pub use owners::{OWNER_SILENCE_S_MAX, Owners};
-pub use slot::{ACCOUNT_BYTES_MAX, Evicted, Fullness, SLOT_BYTES_MAX};
+pub use sliding::{Part, Sliding, Span};
+pub use slot::{ACCOUNT_BYTES_MAX, Evicted, SLOT_BYTES_MAX};
+pub use spare::{Allowance, Spare};
 pub use window::{Calendar, Period, Window};
 
 pub(crate) use codec::{Reader, Writer, short_bytes};

@@ -3,8 +3,8 @@
 //! The road not taken is a deadline on every hold: each would have to be refreshed for as long as its stream lasts.
 //! Here a worker writes one heartbeat a second, and a hold lives as long as its owner does.
 
-use super::cell::Owner;
 use super::codec::{Reader, Writer};
+use super::holds::Owner;
 
 /// A VM that has been silent this long is dead. Long enough for an event loop that is blocked by a large body.
 pub const OWNER_SILENCE_S_MAX: u32 = 10;

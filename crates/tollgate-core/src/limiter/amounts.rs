@@ -27,6 +27,8 @@ impl Amounts {
             Meter::OutputTokens => self.output.0,
             Meter::Cost => self.cost.0,
             Meter::Credits => self.credits.0,
+            // Reported by the server, not used by a request.
+            Meter::Ram | Meter::Ssd => 0,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a step on one account knows and needs: the policy, the moment, who is alive, and cells in their right shape.
 
-use crate::limit::{Bucket, Cell, Holds, Owner, Owners, State, Usage, Window};
+use crate::limit::{Bucket, Cell, Gauge, Holds, Owner, Owners, Share, Sliding, Spare, State, Usage, Window};
 use crate::policy::{Kind, Limit, LimitId, Policy};
 use crate::time::{NANOS_PER_SECOND, Now};
 
@@ -24,55 +24,106 @@ impl Context<'_> {
         u64::from(wall_s).saturating_mul(NANOS_PER_SECOND).saturating_sub(self.now.wall.0)
     }
 
-    pub fn status(&self, limit: &Limit, id: LimitId, cell: &Cell) -> Status {
-        let (remaining, reset_ns) = match (&cell.state, &limit.kind) {
-            (State::Bucket(bucket), Kind::Rate(rate)) => {
+    /// Takes the cell out of the account, or a new one, and brings it to the present: the current window, without the
+    /// holds of the dead, and without a grace that belongs to an earlier violation.
+    pub fn remove(&self, cells: &mut Vec<Cell>, id: u32, limit: &Limit) -> Cell {
+        let mut cell = remove_known(cells, id, limit).unwrap_or_else(|| fresh(id, limit));
+        let afresh = match (&mut cell.state, &limit.kind) {
+            (State::Bucket(bucket, spare), _) => {
+                match &limit.allowance {
+                    Some(allowance) => spare.renew(allowance),
+                    None => *spare = Spare::default(),
+                }
+                bucket.at_rest(self.now.mono_ns)
+            }
+            (State::Sliding(sliding), Kind::Window(span)) => {
+                sliding.advance(span, self.now.mono_ns);
+                sliding.at_rest(self.now.mono_ns)
+            }
+            (State::Quota(usage), Kind::Quota { calendar, .. }) => {
+                let afresh = roll(usage, self.policy.window(*calendar, self.now.wall_s()));
+                // Whoever died in the middle of a request had it served: what it held counts as used.
+                let lost = usage.holds.expire(|owner| self.alive(owner));
+                usage.used = usage.used.saturating_add(lost);
+                afresh
+            }
+            (State::InFlight(holds), _) => {
+                holds.expire(|owner| self.alive(owner));
+                holds.is_empty()
+            }
+            (State::Gauge(gauge), Kind::Memory(most)) => gauge.reading(self.now.mono_s()) <= *most,
+            _ => false,
+        };
+        if afresh {
+            cell.grace_until_s = 0;
+        }
+        cell
+    }
+
+    /// How the limit stands; enters its share in the cell.
+    pub fn status(&self, limit: &Limit, id: LimitId, cell: &mut Cell) -> Status {
+        let most = limit.most();
+        let (remaining, reset_ns) = match (&mut cell.state, &limit.kind) {
+            (State::Bucket(bucket, _), Kind::Rate(rate)) => {
                 (bucket.remaining(rate, self.now.mono_ns), bucket.full_in_ns(rate, self.now.mono_ns))
             }
-            (State::Quota(usage), Kind::Quota { limit: most, .. }) => (
+            (State::Sliding(sliding), Kind::Window(span)) => {
+                let offset_ns = sliding.advance(span, self.now.mono_ns);
+                (sliding.remaining(span, offset_ns), sliding.empty_in_ns(span, offset_ns))
+            }
+            (State::Quota(usage), _) => (
                 most.saturating_sub(usage.used.saturating_add(usage.holds.total())),
                 self.until(usage.window.end_s),
             ),
-            (State::InFlight(holds), Kind::Concurrency(most)) => (most.saturating_sub(holds.total()), 0),
-            _ => (limit.most(), 0),
+            (State::InFlight(holds), _) => (most.saturating_sub(holds.total()), 0),
+            (State::Gauge(gauge), _) => (most.saturating_sub(gauge.reading(self.now.mono_s())), 0),
+            _ => (most, 0),
         };
+        let used = match (&cell.state, &limit.allowance) {
+            // An allowance comes after the rate and never comes back by itself: it is what there is to lose.
+            (State::Bucket(_, spare), Some(allowance)) if spare.used > 0 => {
+                Share::of(spare.used, allowance.amount)
+            }
+            _ => Share::of(most.saturating_sub(remaining), most),
+        };
+        cell.share = used;
         Status { limit: id, remaining, reset_ns }
     }
 }
 
-/// Takes the cell out of the account, or a new one. A cell of another kind is of a limit that was changed.
-pub(super) fn remove(cells: &mut Vec<Cell>, id: u32, limit: &Limit) -> Cell {
-    let fits = |state: &State| {
-        matches!(
-            (state, &limit.kind),
-            (State::Bucket(_), Kind::Rate(_))
-                | (State::Quota(_), Kind::Quota { .. })
-                | (State::InFlight(_), Kind::Concurrency(_))
-        )
-    };
-    match cells.iter().position(|cell| cell.id == id) {
-        Some(index) => {
-            let cell = cells.remove(index);
-            if fits(&cell.state) { cell } else { fresh(id, limit) }
-        }
-        None => fresh(id, limit),
-    }
+/// Takes the cell out of the account as it is. One of another kind is of a limit that was changed, and goes.
+pub(super) fn remove_known(cells: &mut Vec<Cell>, id: u32, limit: &Limit) -> Option<Cell> {
+    let index = cells.iter().position(|cell| cell.id == id)?;
+    Some(cells.remove(index)).filter(|cell| fits(&cell.state, &limit.kind))
+}
+
+fn fits(state: &State, kind: &Kind) -> bool {
+    matches!(
+        (state, kind),
+        (State::Bucket(..), Kind::Rate(_))
+            | (State::Sliding(_), Kind::Window(_))
+            | (State::Quota(_), Kind::Quota { .. })
+            | (State::InFlight(_), Kind::Concurrency(_))
+            | (State::Gauge(_), Kind::Memory(_))
+    )
 }
 
 fn fresh(id: u32, limit: &Limit) -> Cell {
     let state = match limit.kind {
-        Kind::Rate(_) => State::Bucket(Bucket::default()),
+        Kind::Rate(_) => State::Bucket(Bucket::default(), Spare::default()),
+        Kind::Window(_) => State::Sliding(Sliding::default()),
         Kind::Quota { .. } => State::Quota(Usage::default()),
+        Kind::Memory(_) => State::Gauge(Gauge::default()),
         Kind::Concurrency(_) | Kind::PerRequest(_) => State::InFlight(Holds::default()),
     };
-    Cell { id, grace_until_s: 0, state }
+    Cell { id, share: Share::default(), grace_until_s: 0, state }
 }
 
 /// Brings the usage to the current window. True when that begins afresh.
 ///
 /// A clock that stepped back does not open the window before again: what was counted in the next one stays there.
 /// Windows that overlap are those of a changed configuration: what was used stays used.
-pub(super) fn roll(usage: &mut Usage, window: Window) -> bool {
+fn roll(usage: &mut Usage, window: Window) -> bool {
     let old = usage.window;
     let stepped_back = old.start_s > window.start_s && old.start_s <= window.end_s;
     if old == window || stepped_back {

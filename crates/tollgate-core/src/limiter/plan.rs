@@ -38,8 +38,9 @@ pub(super) fn charges(
         let amount = match limit.kind {
             Kind::PerRequest(_) => continue,
             Kind::Rate(_) => demand.expected.of(limit.meter),
-            Kind::Quota { .. } => demand.bound.of(limit.meter),
+            Kind::Quota { .. } | Kind::Window(_) => demand.bound.of(limit.meter),
             Kind::Concurrency(_) => 1,
+            Kind::Memory(_) => 0,
         };
         let account = if limit.key().contains(&Dimension::Consumer) {
             consumer

@@ -1,62 +1,77 @@
 //! Settling: what was held becomes what was used, or is taken back. Pure, like taking.
 
 use crate::limit::{Cell, State};
-use crate::policy::{Kind, Meter};
+use crate::policy::{Kind, Limit, Meter};
 
-use super::Held;
+use super::adjust::Memory;
 use super::amounts::Amounts;
-use super::context::{Context, remove, roll};
+use super::change::Changed;
+use super::context::{Context, remove_known};
+use super::decision::Held;
 use super::plan::Charge;
 
 impl Context<'_> {
-    /// Settles what was held at what was used. True when a cell changed.
-    pub fn settle(&self, cells: &mut Vec<Cell>, all: &[Held], actual: &Amounts) -> bool {
+    /// Settles what was held at what was used.
+    pub fn settle(&self, cells: &mut Vec<Cell>, all: &[Held], actual: &Amounts) -> Changed {
         let mut changed = false;
         for held in all {
             let Some(limit) = self.policy.limit(held.limit) else { continue };
             if limit.meter == Meter::Requests && !matches!(limit.kind, Kind::Concurrency(_)) {
                 continue;
             }
-            let known = cells.iter().any(|cell| cell.id == held.cell);
-            let mut cell = remove(cells, held.cell, limit);
-            let used = actual.of(limit.meter);
-            match (&mut cell.state, &limit.kind) {
-                (State::Bucket(bucket), Kind::Rate(rate)) if used > held.amount => {
-                    bucket.charge(rate, self.now.mono_ns, used - held.amount);
-                    changed = true;
-                }
-                (State::Bucket(bucket), Kind::Rate(rate)) if used < held.amount => {
-                    bucket.refund(rate, held.amount - used);
-                    changed = true;
-                }
-                (State::Quota(usage), Kind::Quota { calendar, .. }) => {
-                    if !known {
-                        usage.window = self.policy.window(*calendar, self.now.wall_s());
-                    }
-                    if usage.window.start_s == held.window_start_s {
-                        // What is missing of the hold has expired, and was counted as used then.
-                        let released = usage.holds.release(self.owner, held.amount);
-                        let expired = if known { held.amount - released } else { 0 };
-                        usage.used = usage.used.saturating_sub(expired).saturating_add(used);
-                        changed = true;
-                    }
-                }
-                (State::InFlight(holds), Kind::Concurrency(_)) => changed |= holds.release(self.owner, 1) > 0,
-                _ => {}
-            }
+            // A known cell stays in its window: settling is no reason to begin the next.
+            let known = remove_known(cells, held.cell, limit);
+            let is_known = known.is_some();
+            let mut cell = known.unwrap_or_else(|| self.remove(cells, held.cell, limit));
+            changed |= self.settle_one(&mut cell, is_known, limit, held, actual.of(limit.meter));
+            self.status(limit, held.limit, &mut cell);
             cells.push(cell);
         }
-        changed
+        if changed { Changed::Cells } else { Changed::Nothing }
+    }
+
+    fn settle_one(&self, cell: &mut Cell, known: bool, limit: &Limit, held: &Held, used: u64) -> bool {
+        match (&mut cell.state, &limit.kind) {
+            (State::Bucket(_, spare), Kind::Rate(_)) if held.spare => {
+                spare.settle(held.window, held.amount, used);
+            }
+            (State::Bucket(bucket, _), Kind::Rate(rate)) if used > held.amount => {
+                bucket.charge(rate, self.now.mono_ns, used - held.amount);
+            }
+            (State::Bucket(bucket, _), Kind::Rate(rate)) if used < held.amount => {
+                bucket.refund(rate, held.amount - used);
+            }
+            (State::Sliding(sliding), Kind::Window(span)) if used > held.amount => {
+                let offset_ns = sliding.advance(span, self.now.mono_ns);
+                sliding.charge(span, offset_ns, used - held.amount);
+            }
+            (State::Sliding(sliding), Kind::Window(_)) if used < held.amount => {
+                sliding.refund(held.window, held.amount - used);
+            }
+            (State::Quota(usage), Kind::Quota { .. }) if usage.window.start_s == held.window => {
+                // What is missing of the hold has expired, and was counted as used then.
+                let released = usage.holds.release(self.owner, held.amount);
+                let expired = if known { held.amount - released } else { 0 };
+                usage.used = usage.used.saturating_sub(expired).saturating_add(used);
+            }
+            (State::InFlight(holds), Kind::Concurrency(_)) => return holds.release(self.owner, 1) > 0,
+            _ => return false,
+        }
+        true
     }
 
     /// Takes back what [`Context::take`] took, as if it had never been.
-    pub fn undo(&self, cells: &mut Vec<Cell>, all: &[Held]) {
+    pub fn undo(&self, cells: &mut Vec<Cell>, all: &[Held]) -> Changed {
         for held in all {
             let Some(limit) = self.policy.limit(held.limit) else { continue };
-            let mut cell = remove(cells, held.cell, limit);
+            let Some(mut cell) = remove_known(cells, held.cell, limit) else { continue };
             match (&mut cell.state, &limit.kind) {
-                (State::Bucket(bucket), Kind::Rate(rate)) => bucket.refund(rate, held.amount),
-                (State::Quota(usage), Kind::Quota { .. }) if usage.window.start_s == held.window_start_s => {
+                (State::Bucket(_, spare), Kind::Rate(_)) if held.spare => {
+                    spare.settle(held.window, held.amount, 0);
+                }
+                (State::Bucket(bucket, _), Kind::Rate(rate)) => bucket.refund(rate, held.amount),
+                (State::Sliding(sliding), Kind::Window(_)) => sliding.refund(held.window, held.amount),
+                (State::Quota(usage), Kind::Quota { .. }) if usage.window.start_s == held.window => {
                     if limit.meter == Meter::Requests {
                         usage.used = usage.used.saturating_sub(held.amount);
                     } else {
@@ -68,25 +83,65 @@ impl Context<'_> {
                 }
                 _ => {}
             }
+            self.status(limit, held.limit, &mut cell);
             cells.push(cell);
         }
+        Changed::Cells
     }
 
     /// Adds what earlier processes used in the window `start_s` begins; a quota in another window is left alone.
-    pub fn restore(&self, cells: &mut Vec<Cell>, charges: &[Charge], start_s: u32) {
+    pub fn restore(&self, cells: &mut Vec<Cell>, charges: &[Charge], start_s: u32) -> Changed {
+        let mut changed = Changed::Nothing;
         for charge in charges {
             let Some(limit) = self.policy.limit(charge.limit) else { continue };
             let Kind::Quota { calendar, .. } = limit.kind else { continue };
-            let window = self.policy.window(calendar, self.now.wall_s());
-            if window.start_s != start_s {
+            if self.policy.window(calendar, self.now.wall_s()).start_s != start_s {
                 continue;
             }
-            let mut cell = remove(cells, charge.cell, limit);
+            let mut cell = self.remove(cells, charge.cell, limit);
             if let State::Quota(usage) = &mut cell.state {
-                roll(usage, window);
                 usage.used = usage.used.saturating_add(charge.amount);
             }
+            self.status(limit, charge.limit, &mut cell);
+            cells.push(cell);
+            changed = Changed::Cells;
+        }
+        changed
+    }
+
+    /// Enters what a model server reports, and raises `peak` to the highest reading there was.
+    pub fn report(
+        &self,
+        cells: &mut Vec<Cell>,
+        charges: &[Charge],
+        memory: Memory,
+        peak: &mut Memory,
+    ) -> Changed {
+        for charge in charges {
+            let Some(limit) = self.policy.limit(charge.limit) else { continue };
+            let Some(reading) = memory.of(limit.meter) else { continue };
+            let mut cell = self.remove(cells, charge.cell, limit);
+            if let State::Gauge(gauge) = &mut cell.state {
+                gauge.report(reading, self.now.mono_s());
+                peak.raise(limit.meter, gauge.peak);
+            }
+            self.status(limit, charge.limit, &mut cell);
             cells.push(cell);
         }
+        Changed::Cells
+    }
+
+    /// Makes burst allowances whole again.
+    pub fn reset_bursts(&self, cells: &mut Vec<Cell>, charges: &[Charge]) -> Changed {
+        for charge in charges {
+            let Some(limit) = self.policy.limit(charge.limit) else { continue };
+            let mut cell = self.remove(cells, charge.cell, limit);
+            if let State::Bucket(_, spare) = &mut cell.state {
+                spare.used = 0;
+            }
+            self.status(limit, charge.limit, &mut cell);
+            cells.push(cell);
+        }
+        Changed::Cells
     }
 }

@@ -1,13 +1,15 @@
 //! Taking: every charge from one account's cells, or a refusal. Pure; it may run twice, because a swap may be lost.
 
-use crate::limit::{Cell, Fullness, Short, State, Usage, Window};
+use crate::limit::{Bucket, Cell, Rate, Short, Spare, State, Usage};
 use crate::policy::config::Violation;
 use crate::policy::{Kind, Limit, LimitId, Meter};
 use crate::time::NANOS_PER_SECOND;
 
-use super::context::{Context, remove, roll};
+use super::change::Changed;
+use super::context::Context;
+use super::decision::Held;
 use super::plan::Charge;
-use super::{Held, Refusal, Status, Why};
+use super::{Refusal, Status, Why};
 
 /// What taking did, account by account.
 #[derive(Debug, Default)]
@@ -17,6 +19,7 @@ pub(super) struct Taken {
     pub warnings: Vec<(LimitId, u8)>,
     pub exceeded: Vec<LimitId>,
     pub shadowed: Vec<LimitId>,
+    pub bursts: Vec<LimitId>,
     pub delay_ns: u64,
     pub refusal: Option<Refusal>,
 }
@@ -34,6 +37,7 @@ impl Taken {
         self.warnings.clear();
         self.exceeded.clear();
         self.shadowed.clear();
+        self.bursts.clear();
         self.delay_ns = 0;
         self.refusal = None;
     }
@@ -42,107 +46,141 @@ impl Taken {
 /// Why a charge did not fit, and when it will.
 type Over = (Why, Option<u64>);
 
+/// How a charge fitted.
+enum Fit {
+    /// After so many nanoseconds; what it needs is taken.
+    In(u64),
+    /// Beyond the rate, from the burst allowance.
+    Spare,
+}
+
+impl Fit {
+    const NOW: Self = Self::In(0);
+}
+
 impl Context<'_> {
     /// Takes every charge from the account's cells. With a refusal in `taken` the cells must not be written.
-    pub fn take(&self, cells: &mut Vec<Cell>, charges: &[Charge], taken: &mut Taken) -> Fullness {
-        let mut fullness = Fullness::default();
+    pub fn take(&self, cells: &mut Vec<Cell>, charges: &[Charge], taken: &mut Taken) -> Changed {
+        let mut changed = Changed::Nothing;
         for charge in charges {
             let Some(limit) = self.policy.limit(charge.limit) else { continue };
-            let mut cell = remove(cells, charge.cell, limit);
-            self.renew(&mut cell, limit);
-            let outcome = self.try_charge(&mut cell, limit, charge.amount);
-            let over = match outcome {
-                Ok(delay_ns) => {
-                    taken.delay_ns = taken.delay_ns.max(delay_ns);
-                    None
-                }
-                Err(over) => Some(over),
-            };
-            let graced = over.is_some_and(|(why, _)| self.grace(&mut cell, limit, why));
-            let passes = graced || limit.violation == Violation::Warn;
-            if over.is_some() && passes {
-                self.charge_anyway(&mut cell, limit, charge.amount);
+            let mut cell = self.remove(cells, charge.cell, limit);
+            let over = self.take_one(&mut cell, limit, charge, taken);
+            let status = self.status(limit, charge.limit, &mut cell);
+            if let Some(over) = over {
+                let refusal = refusal(limit, charge, over, &status);
+                taken.refusal = Some(binding(taken.refusal.take(), refusal));
+            }
+            taken.statuses.push(status);
+            if !matches!(cell.state, State::Gauge(_)) || cell.grace_until_s != 0 {
+                changed = Changed::Cells;
+            }
+            cells.push(cell);
+        }
+        if taken.refusal.is_some() { Changed::Nothing } else { changed }
+    }
+
+    /// Takes one charge; returns why not if the request is to be refused for it.
+    fn take_one(&self, cell: &mut Cell, limit: &Limit, charge: &Charge, taken: &mut Taken) -> Option<Over> {
+        let spare = match self.try_charge(cell, limit, charge.amount) {
+            Ok(Fit::In(delay_ns)) => {
+                taken.delay_ns = taken.delay_ns.max(delay_ns);
+                false
+            }
+            Ok(Fit::Spare) => {
+                taken.bursts.push(charge.limit);
+                true
+            }
+            Err((why, _)) if limit.violation == Violation::Warn || self.grace(cell, limit, why) => {
+                self.charge_anyway(cell, limit, charge.amount);
                 taken.exceeded.push(charge.limit);
                 // Whoever a grace lets through waits as long as those before it may have to.
                 taken.delay_ns = taken.delay_ns.max(limit.max_wait_ns);
+                false
             }
-            if over.is_none() || passes {
-                taken.held.push(held(charge, &cell));
-                self.warn(&mut cell, charge, limit, taken);
+            Err(_) if limit.violation == Violation::Shadow => {
+                taken.shadowed.push(charge.limit);
+                return None;
             }
-            let status = self.status(limit, charge.limit, &cell);
-            fullness =
-                fullness.max(Fullness::of(limit.most().saturating_sub(status.remaining), limit.most()));
-            match over {
-                Some(_) if passes => {}
-                Some(_) if limit.violation == Violation::Shadow => taken.shadowed.push(charge.limit),
-                Some(over) => {
-                    let refusal = refusal(limit, charge, over, &status);
-                    taken.refusal = Some(binding(taken.refusal.take(), refusal));
-                }
-                None => {}
-            }
-            taken.statuses.push(status);
-            cells.push(cell);
-        }
-        fullness
-    }
-
-    /// Brings a cell to the present: the current window, without the holds of the dead, and without a grace that
-    /// belongs to an earlier violation.
-    fn renew(&self, cell: &mut Cell, limit: &Limit) {
-        let afresh = match (&mut cell.state, &limit.kind) {
-            (State::Bucket(bucket), _) => bucket.at_rest(self.now.mono_ns),
-            (State::Quota(usage), Kind::Quota { calendar, .. }) => {
-                let afresh = roll(usage, self.policy.window(*calendar, self.now.wall_s()));
-                // Whoever died in the middle of a request had it served: what it held counts as used.
-                let lost = usage.holds.expire(|owner| self.alive(owner));
-                usage.used = usage.used.saturating_add(lost);
-                afresh
-            }
-            (State::InFlight(holds), _) => {
-                holds.expire(|owner| self.alive(owner));
-                holds.is_empty()
-            }
-            _ => false,
+            Err(over) => return Some(over),
         };
-        if afresh {
-            cell.grace_until_s = 0;
-        }
+        taken.held.push(held(charge, cell, spare));
+        self.warn(cell, charge, limit, taken);
+        None
     }
 
     /// Charges what fits, and tells how long to wait before it may be used; leaves the cell as it is otherwise.
-    fn try_charge(&self, cell: &mut Cell, limit: &Limit, amount: u64) -> Result<u64, Over> {
+    fn try_charge(&self, cell: &mut Cell, limit: &Limit, amount: u64) -> Result<Fit, Over> {
         match (&mut cell.state, &limit.kind) {
-            (State::Bucket(bucket), Kind::Rate(rate)) => {
-                bucket.book(rate, self.now.mono_ns, amount, limit.max_wait_ns).map_err(|short| match short {
-                    Short::Wait(ns) => (Why::Exhausted, Some(ns)),
-                    Short::Never => (Why::TooLarge, None),
-                })
+            (State::Bucket(bucket, spare), Kind::Rate(rate)) => {
+                self.try_rate(bucket, spare, rate, limit, amount)
+            }
+            (State::Sliding(sliding), Kind::Window(span)) => {
+                let offset_ns = sliding.advance(span, self.now.mono_ns);
+                match sliding.take(span, offset_ns, amount) {
+                    Ok(()) => Ok(Fit::NOW),
+                    Err(Some(wait_ns)) => Err((Why::Exhausted, Some(wait_ns))),
+                    Err(None) => Err((Why::TooLarge, None)),
+                }
+            }
+            (State::Gauge(gauge), Kind::Memory(most)) => {
+                if gauge.reading(self.now.mono_s()) <= *most {
+                    Ok(Fit::NOW)
+                } else {
+                    Err((Why::Exhausted, Some(NANOS_PER_SECOND)))
+                }
             }
             (State::Quota(usage), Kind::Quota { limit: most, .. }) => {
                 let fits = usage.used.saturating_add(usage.holds.total()).saturating_add(amount) <= *most;
                 match (fits && self.count(usage, limit, amount), amount > *most) {
-                    (true, _) => Ok(0),
+                    (true, _) => Ok(Fit::NOW),
                     (false, true) => Err((Why::TooLarge, None)),
                     (false, false) => Err((Why::Exhausted, Some(self.until(usage.window.end_s)))),
                 }
             }
             (State::InFlight(holds), Kind::Concurrency(most)) => {
                 if holds.total() < *most && holds.add(self.owner, 1) {
-                    Ok(0)
+                    Ok(Fit::NOW)
                 } else {
                     Err((Why::Busy, Some(NANOS_PER_SECOND)))
                 }
             }
-            _ => Ok(0),
+            _ => Ok(Fit::NOW),
+        }
+    }
+
+    /// What the bucket has, else what the allowance has, else what the bucket will have soon enough.
+    fn try_rate(
+        &self,
+        bucket: &mut Bucket,
+        spare: &mut Spare,
+        rate: &Rate,
+        limit: &Limit,
+        amount: u64,
+    ) -> Result<Fit, Over> {
+        if let Some(allowance) = &limit.allowance {
+            if bucket.take(rate, self.now.mono_ns, amount).is_ok() {
+                return Ok(Fit::NOW);
+            }
+            if spare.take(allowance, amount) {
+                return Ok(Fit::Spare);
+            }
+        }
+        match bucket.book(rate, self.now.mono_ns, amount, limit.max_wait_ns) {
+            Ok(wait_ns) => Ok(Fit::In(wait_ns)),
+            Err(Short::Wait(wait_ns)) => Err((Why::Exhausted, Some(wait_ns))),
+            Err(Short::Never) => Err((Why::TooLarge, None)),
         }
     }
 
     /// Charges what does not fit.
     fn charge_anyway(&self, cell: &mut Cell, limit: &Limit, amount: u64) {
         match (&mut cell.state, &limit.kind) {
-            (State::Bucket(bucket), Kind::Rate(rate)) => bucket.charge(rate, self.now.mono_ns, amount),
+            (State::Bucket(bucket, _), Kind::Rate(rate)) => bucket.charge(rate, self.now.mono_ns, amount),
+            (State::Sliding(sliding), Kind::Window(span)) => {
+                let offset_ns = sliding.advance(span, self.now.mono_ns);
+                sliding.charge(span, offset_ns, amount);
+            }
             (State::Quota(usage), _) => {
                 self.count(usage, limit, amount);
             }
@@ -189,17 +227,20 @@ impl Context<'_> {
     }
 }
 
-fn held(charge: &Charge, cell: &Cell) -> Held {
+fn held(charge: &Charge, cell: &Cell, spare: bool) -> Held {
     let window = match &cell.state {
-        State::Quota(usage) => usage.window,
-        State::Bucket(_) | State::InFlight(_) => Window::default(),
+        State::Quota(usage) => usage.window.start_s,
+        State::Sliding(sliding) => sliding.index,
+        State::Bucket(_, used) => used.generation,
+        State::InFlight(_) | State::Gauge(_) => 0,
     };
     Held {
         account: charge.account,
         cell: charge.cell,
         limit: charge.limit,
         amount: charge.amount,
-        window_start_s: window.start_s,
+        window,
+        spare,
     }
 }
 

@@ -57,6 +57,26 @@ impl<'a> Attributes<'a> {
     }
 }
 
+/// What must be true of one attribute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Condition {
+    /// The attribute.
+    pub dimension: Dimension,
+    /// One of these must match; with none, any value does.
+    pub any: Vec<Pattern>,
+    /// None of these may.
+    pub none: Vec<Pattern>,
+}
+
+impl Condition {
+    /// True of this request.
+    pub fn holds(&self, request: &Attributes<'_>) -> bool {
+        let value = request.get(self.dimension);
+        let matches = |pattern: &Pattern| pattern.matches(value);
+        (self.any.is_empty() || self.any.iter().any(matches)) && !self.none.iter().any(matches)
+    }
+}
+
 /// A value to compare with, or a prefix of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pattern {
@@ -67,7 +87,7 @@ pub enum Pattern {
 }
 
 impl Pattern {
-    /// `gpt-*` is a prefix, anything else is exact. None for a star elsewhere.
+    /// `gpt-*` is a prefix, `*` is of any value, anything else is exact. None for a star elsewhere.
     pub fn parse(text: &str) -> Option<Self> {
         match text.strip_suffix('*') {
             Some(prefix) if !prefix.contains('*') => Some(Self::Prefix(prefix.into())),
@@ -96,6 +116,7 @@ mod tests {
         assert!(
             Pattern::parse("gpt").unwrap().matches("gpt") && !Pattern::parse("gpt").unwrap().matches("gpt-5")
         );
+        assert!(Pattern::parse("*").unwrap().matches("") && Pattern::parse("*").unwrap().matches("o3"));
         assert_eq!(Pattern::parse("g*t"), None);
         assert_eq!(Pattern::parse("g**"), None);
     }

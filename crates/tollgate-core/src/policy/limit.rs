@@ -1,8 +1,8 @@
 //! A limit, compiled: what it counts, how much, for whom, and where its balance stands.
 
-use crate::limit::Rate;
+use crate::limit::{Allowance, Rate, Span};
 
-use super::attributes::{Attributes, Pattern};
+use super::attributes::{Attributes, Condition};
 use super::config::{Dimension, Violation};
 
 pub use super::config::Meter;
@@ -12,6 +12,8 @@ pub use super::config::Meter;
 pub enum Kind {
     /// A token bucket.
     Rate(Rate),
+    /// A sliding window.
+    Window(Span),
     /// A budget per calendar window.
     Quota {
         /// Units per window.
@@ -23,6 +25,8 @@ pub enum Kind {
     Concurrency(u64),
     /// Most that one request may ask for. It has no state.
     PerRequest(u64),
+    /// Most megabytes a model server may report.
+    Memory(u64),
 }
 
 /// A limit.
@@ -36,13 +40,15 @@ pub struct Limit {
     pub kind: Kind,
     /// What a violation does.
     pub violation: Violation,
+    /// Units beyond a rate, once.
+    pub allowance: Option<Allowance>,
     /// Longest wait that throttling imposes, in nanoseconds; 0 unless it throttles.
     pub max_wait_ns: u64,
     /// Seconds from a first violation in which requests still pass.
     pub grace_s: u32,
     /// What shares one balance, without repetition, in the order of [`Dimension`].
     pub(super) key: Vec<Dimension>,
-    pub(super) when: Vec<(Dimension, Vec<Pattern>)>,
+    pub(super) when: Vec<Condition>,
     /// Hash of the name and kind: names the cell in an account.
     pub(super) id: u32,
 }
@@ -50,10 +56,7 @@ pub struct Limit {
 impl Limit {
     /// True when the limit is about this request.
     pub(super) fn applies(&self, request: &Attributes<'_>) -> bool {
-        self.when.iter().all(|(dimension, patterns)| {
-            let value = request.get(*dimension);
-            patterns.iter().any(|pattern| pattern.matches(value))
-        })
+        self.when.iter().all(|condition| condition.holds(request))
     }
 
     /// What shares one balance.
@@ -65,7 +68,20 @@ impl Limit {
     pub const fn most(&self) -> u64 {
         match &self.kind {
             Kind::Rate(rate) => rate.burst(),
-            Kind::Quota { limit, .. } | Kind::Concurrency(limit) | Kind::PerRequest(limit) => *limit,
+            Kind::Window(span) => span.amount(),
+            Kind::Quota { limit, .. }
+            | Kind::Concurrency(limit)
+            | Kind::PerRequest(limit)
+            | Kind::Memory(limit) => *limit,
+        }
+    }
+
+    /// What kind of violation it knows, in metrics: its own kind, or which memory.
+    pub const fn label(&self) -> &'static str {
+        match (&self.kind, self.meter) {
+            (Kind::Memory(_), Meter::Ssd) => "ssd",
+            (Kind::Memory(_), _) => "ram",
+            (kind, _) => kind.label(),
         }
     }
 
@@ -83,6 +99,8 @@ impl Kind {
             Self::Quota { .. } => "quota",
             Self::Concurrency(_) => "concurrency",
             Self::PerRequest(_) => "per_request",
+            Self::Window(_) => "window",
+            Self::Memory(_) => "memory",
         }
     }
 }
@@ -97,12 +115,14 @@ impl Meter {
             Self::OutputTokens => "output-tokens",
             Self::Cost => "nano-usd",
             Self::Credits => "micro-credits",
+            Self::Ram => "megabytes-ram",
+            Self::Ssd => "megabytes-ssd",
         }
     }
 
     /// True when the meter needs the request's body and the response's usage.
     pub const fn reads_body(self) -> bool {
-        !matches!(self, Self::Requests)
+        !matches!(self, Self::Requests | Self::Ram | Self::Ssd)
     }
 
     /// Decimals of the unit behind the one people write: dollars are counted in billionths.

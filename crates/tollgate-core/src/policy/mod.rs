@@ -8,6 +8,7 @@ mod claim;
 mod compile;
 pub mod config;
 mod identity;
+mod index;
 mod limit;
 #[cfg(test)]
 mod tests;
@@ -55,7 +56,7 @@ pub struct Tier {
     pub priority: u8,
     /// Told to a consumer of this tier who is refused.
     pub upgrade_hint: Option<String>,
-    limits: Vec<LimitId>,
+    limits: index::Index,
     entitlements: Entitlements,
 }
 
@@ -119,9 +120,9 @@ pub struct Policy {
     /// Where tallies go, if anywhere.
     pub ledger: Option<LedgerLink>,
     limits: Vec<Limit>,
-    common: Vec<LimitId>,
+    common: index::Index,
     tiers: HashMap<String, Tier>,
-    routes: HashMap<String, Vec<LimitId>>,
+    routes: HashMap<String, index::Index>,
     default_policy: String,
     actions: HashMap<String, ActionPrice>,
     calendars: Vec<Calendar>,
@@ -204,13 +205,15 @@ impl Policy {
         windows
     }
 
-    /// Collects the limits that bind a request into `into`, which is emptied first. O(limits of its tier and route,
-    /// and those for everybody).
+    /// Collects the limits that bind a request into `into`, which is emptied first. O(limits that bind, and those
+    /// about the same value of one attribute).
     pub fn matching(&self, request: &Attributes<'_>, into: &mut Vec<LimitId>) {
         into.clear();
-        let tier = self.tiers.get(request.get(Dimension::Tier)).map(|tier| tier.limits.as_slice());
-        let route = self.routes.get(request.get(Dimension::Policy)).map(Vec::as_slice);
-        let candidates = tier.into_iter().chain(route).chain([self.common.as_slice()]).flatten();
-        into.extend(candidates.filter(|id| self.limit(**id).is_some_and(|limit| limit.applies(request))));
+        let tier = self.tiers.get(request.get(Dimension::Tier)).map(|tier| &tier.limits);
+        let route = self.routes.get(request.get(Dimension::Policy));
+        for index in tier.into_iter().chain(route).chain([&self.common]) {
+            index.candidates(request, into);
+        }
+        into.retain(|id| self.limit(*id).is_some_and(|limit| limit.applies(request)));
     }
 }

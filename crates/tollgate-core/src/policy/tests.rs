@@ -1,5 +1,6 @@
 //! What a configuration may say, and where it is told to be wrong.
 
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::config::{Dimension, Enforcement};
@@ -79,6 +80,47 @@ fn every_mistake_names_its_field() {
         ),
         (limit(json!({"concurrency": 1, "grace_s": 86_401})), "limits[0].grace_s: more than"),
         (limit(json!({"meter": "tokens", "per_request": 1, "grace_s": 1})), "limits[0].grace_s: one request"),
+        (
+            limit(json!({"meter": "tokens", "window": {"amount": 1, "per": "week"}})),
+            "limits[0].window.per: unknown variant `week`",
+        ),
+        (
+            limit(json!({"meter": "tokens", "window": {"amount": 0, "per": "day"}})),
+            "limits[0].window.amount: 0 would",
+        ),
+        (
+            limit(json!({"meter": "tokens", "quota": {"amount": 1, "per": "hour", "reset_at": "01:00"}})),
+            "limits[0].quota.reset_at: an hour begins at a minute",
+        ),
+        (
+            limit(
+                json!({"meter": "tokens", "quota": {"amount": 1, "per": {"every": {"days": 0, "from": "2026-01-01"}}}}),
+            ),
+            "limits[0].quota.per.every.days: not from 1 to 3660",
+        ),
+        (
+            limit(
+                json!({"meter": "tokens", "quota": {"amount": 1, "per": {"every": {"days": 3660, "from": "May"}}}}),
+            ),
+            "limits[0].quota.per.every.from: `May` is not a date",
+        ),
+        (
+            limit(
+                json!({"meter": "tokens", "rate": {"amount": 1, "per": "hour", "allowance": {"amount": 0}}}),
+            ),
+            "limits[0].rate.allowance.amount: 0 would",
+        ),
+        (limit(json!({"meter": "tokens", "memory_mb": 1})), "limits[0].meter: `memory_mb` is of"),
+        (
+            limit(json!({"meter": "ram", "quota": {"amount": 1, "per": "day"}})),
+            "limits[0].meter: `ram` and `ssd` are for",
+        ),
+        (limit(json!({"meter": "ram", "memory_mb": 0})), "limits[0].memory_mb: 0 would"),
+        (
+            limit(json!({"meter": "ram", "memory_mb": 1, "key": ["consumer"]})),
+            "limits[0].key: a server's memory",
+        ),
+        (limit(json!({"concurrency": 1, "when": {"model": ["!g*t"]}})), "limits[0].when.model: a star"),
         (json!({"name": "a b"}), "name: `a b` is not a name"),
         (json!({"tiers": {"free": {}}}), "identity.default_tier: missing"),
         (
@@ -162,6 +204,62 @@ fn two_limits_whose_balances_would_collide_are_refused() {
     assert!(problem(both).starts_with("limits[0].name: another limit"));
 }
 
+/// The names of the limits that bind a request for a model, in a policy whose limits have these conditions on it.
+fn binding(conditions: &[&[&str]], model: &str) -> Vec<usize> {
+    let limit = |(at, when): (usize, &&[&str])| {
+        let when = if when.is_empty() { json!({}) } else { json!({"model": when, "tier": ["*"]}) };
+        json!({"name": format!("l{at}"), "concurrency": 1, "when": when})
+    };
+    let limits: Vec<Value> = conditions.iter().enumerate().map(limit).collect();
+    let policy = Policy::from_json(json!({"limits": limits})).unwrap();
+    let mut ids = Vec::new();
+    policy.matching(&Attributes { model, ..Attributes::default() }, &mut ids);
+    ids.into_iter().map(|id| usize::from(id.0)).collect()
+}
+
+#[test]
+fn conditions_name_values_prefixes_any_and_all_but() {
+    let conditions: [&[&str]; 8] = [
+        &[],
+        &["gpt-5"],
+        &["gpt-*"],
+        &["gpt-5", "gpt-*", "g*"],
+        &["*"],
+        &["!gpt-5"],
+        &["gpt-*", "!gpt-5"],
+        &["!gpt-*", "!o*"],
+    ];
+    assert_eq!(binding(&conditions, "gpt-5"), [0, 1, 2, 3, 4]);
+    assert_eq!(binding(&conditions, "gpt-6"), [0, 2, 3, 4, 5, 6]);
+    assert_eq!(binding(&conditions, "o3"), [0, 4, 5]);
+    assert_eq!(binding(&conditions, "claude"), [0, 4, 5, 7]);
+    assert_eq!(binding(&conditions, ""), [0, 4, 5, 7]);
+    assert_eq!(binding(&conditions, "gp\u{e9}"), [0, 3, 4, 5, 7]);
+}
+
+proptest! {
+    /// The index finds what asking every limit would find, in the same order.
+    #[test]
+    fn an_index_finds_what_asking_each_limit_would(
+        conditions in prop::collection::vec(prop::collection::vec("!?[ab]{0,3}[*]?", 0..4), 1..40),
+        model in "[ab]{0,4}",
+    ) {
+        let texts: Vec<Vec<&str>> =
+            conditions.iter().map(|values| values.iter().map(String::as_str).collect()).collect();
+        let applies = |values: &&Vec<&str>| {
+            let one = |text: &str| match text.strip_suffix('*') {
+                Some(prefix) => model.starts_with(prefix),
+                None => model == text,
+            };
+            let (none, any): (Vec<&str>, Vec<&str>) = values.iter().partition(|text| text.starts_with('!'));
+            !none.iter().any(|text| one(&text[1..])) && (any.is_empty() || any.iter().any(|text| one(text)))
+        };
+        let expected: Vec<usize> = texts.iter().enumerate().filter(|(_, values)| applies(values)).map(|(at, _)| at).collect();
+        let slices: Vec<&[&str]> = texts.iter().map(Vec::as_slice).collect();
+        prop_assert_eq!(binding(&slices, &model), expected);
+    }
+}
+
 fn tiers() -> Policy {
     Policy::from_json(json!({
         "identity": {"default_tier": "free"},
@@ -214,7 +312,7 @@ fn only_what_is_needed_is_read() {
 #[test]
 fn slots_follow_the_expected_number_of_keys() {
     let slots = |keys: u32| Policy::from_json(json!({"state": {"expected_keys": keys}})).unwrap().slots;
-    assert_eq!((slots(1), slots(32_768), slots(32_769), slots(1_000_000)), (16, 4096, 8192, 131_072));
+    assert_eq!((slots(1), slots(32_768), slots(32_769), slots(1_000_000)), (16, 2048, 4096, 65_536));
 }
 
 #[test]

@@ -12,8 +12,8 @@ fn paced(amount: u64, max_wait_ms: u64) -> serde_json::Value {
 #[test]
 fn a_throttled_request_waits_exactly_as_long_as_it_needs_and_no_longer_than_allowed() {
     let policy = policy(json!([paced(60, 2000)]));
-    let store = Memory::default();
-    let mut workers = [worker(&store, 1, at(0)), worker(&store, 2, at(0))];
+    let store = Store::default();
+    let mut workers = [worker(&policy, &store, 1, at(0)), worker(&policy, &store, 2, at(0))];
     let mut delay =
         |n: usize| admitted(workers[n % 2].admit(&policy, &store, at(1), &alice(), &tokens(1, 1))).delay_ns;
     assert_eq!([delay(0), delay(1), delay(2)], [0, SECOND, 2 * SECOND]);
@@ -29,8 +29,8 @@ fn of_several_limits_that_throttle_the_slowest_sets_the_pace() {
     slow["name"] = "slow".into();
     slow["key"] = json!([]);
     let policy = policy(json!([paced(60, 5000), slow]));
-    let store = Memory::default();
-    let mut worker = worker(&store, 1, at(0));
+    let store = Store::default();
+    let mut worker = worker(&policy, &store, 1, at(0));
     let mut delay = || admitted(worker.admit(&policy, &store, at(1), &alice(), &tokens(1, 1))).delay_ns;
     assert_eq!([delay(), delay(), delay()], [0, 2 * SECOND, 4 * SECOND]);
 }
@@ -43,8 +43,8 @@ fn a_request_that_left_while_it_waited_has_taken_nothing() {
         {"name": "slots", "concurrency": 2},
         {"name": "all", "meter": "tokens", "quota": {"amount": 10, "per": "day"}, "key": []},
     ]));
-    let store = Memory::default();
-    let mut worker = worker(&store, 1, at(0));
+    let store = Store::default();
+    let mut worker = worker(&policy, &store, 1, at(0));
     let _first = admitted(worker.admit(&policy, &store, at(1), &alice(), &tokens(1, 5)));
     for _ in 0..5 {
         let waiting = admitted(worker.admit(&policy, &store, at(1), &alice(), &tokens(1, 5)));
@@ -59,8 +59,8 @@ fn a_request_can_queue_only_where_every_limit_that_refuses_it_is_one_to_queue_at
     let cases = [(["queue", "queue"], true), (["queue", "reject"], false), (["reject", "queue"], false)];
     for (actions, expected) in cases {
         let policy = policy(json!([limit("a", actions[0]), limit("b", actions[1])]));
-        let store = Memory::default();
-        let mut worker = worker(&store, 1, at(0));
+        let store = Store::default();
+        let mut worker = worker(&policy, &store, 1, at(0));
         let _held = admitted(worker.admit(&policy, &store, at(1), &alice(), &tokens(1, 1)));
         let refusal = refused(worker.admit(&policy, &store, at(1), &alice(), &tokens(1, 1)));
         assert_eq!(refusal.queueable, expected, "{actions:?}");
@@ -72,8 +72,9 @@ fn what_can_never_fit_does_not_queue() {
     let policy = policy(
         json!([{"name": "l", "meter": "tokens", "quota": {"amount": 5, "per": "day"}, "action": "queue"}]),
     );
-    let store = Memory::default();
-    let refusal = refused(worker(&store, 1, at(0)).admit(&policy, &store, at(1), &alice(), &tokens(6, 6)));
+    let store = Store::default();
+    let refusal =
+        refused(worker(&policy, &store, 1, at(0)).admit(&policy, &store, at(1), &alice(), &tokens(6, 6)));
     assert_eq!((refusal.why, refusal.queueable), (Why::TooLarge, false));
 }
 
@@ -90,8 +91,8 @@ fn a_limit_in_shadow_counts_whom_it_would_have_refused_and_takes_nothing_of_them
         limit["name"] = "l".into();
         limit["action"] = "shadow".into();
         let policy = policy(json!([limit]));
-        let store = Memory::default();
-        let mut worker = worker(&store, 1, at(0));
+        let store = Store::default();
+        let mut worker = worker(&policy, &store, 1, at(0));
         let bound = if stateless { 2 } else { 1 };
         let mut held = Vec::new();
         for n in 1..=5 {
@@ -118,8 +119,8 @@ fn a_first_violation_begins_a_grace_in_which_requests_pass_and_are_counted() {
     let policy = policy(json!([
         {"name": "l", "meter": "requests", "quota": {"amount": 2, "per": "day"}, "grace_s": 60},
     ]));
-    let store = Memory::default();
-    let mut worker = worker(&store, 1, at(0));
+    let store = Store::default();
+    let mut worker = worker(&policy, &store, 1, at(0));
     let mut admit = |seconds| worker.admit(&policy, &store, at(seconds), &alice(), &tokens(1, 1));
     for seconds in [0, 30] {
         assert!(admitted(admit(seconds)).exceeded.is_empty());
@@ -142,8 +143,8 @@ fn a_rate_has_a_next_grace_once_its_bucket_has_been_full_again() {
     let policy = policy(json!([
         {"name": "l", "meter": "requests", "rate": {"amount": 60, "per": "minute", "burst": 1}, "grace_s": 2},
     ]));
-    let store = Memory::default();
-    let mut worker = worker(&store, 1, at(0));
+    let store = Store::default();
+    let mut worker = worker(&policy, &store, 1, at(0));
     let mut admit = |seconds| worker.admit(&policy, &store, at(seconds), &alice(), &tokens(1, 1));
     let _ = admitted(admit(0));
     for seconds in [0, 1] {
@@ -159,8 +160,8 @@ fn whoever_a_grace_lets_through_does_not_overtake_those_that_wait() {
     let mut limit = paced(60, 2000);
     limit["grace_s"] = 10.into();
     let policy = policy(json!([limit]));
-    let store = Memory::default();
-    let mut worker = worker(&store, 1, at(0));
+    let store = Store::default();
+    let mut worker = worker(&policy, &store, 1, at(0));
     let mut delay = || admitted(worker.admit(&policy, &store, at(1), &alice(), &tokens(1, 1))).delay_ns;
     assert_eq!([delay(), delay(), delay(), delay()], [0, SECOND, 2 * SECOND, 2 * SECOND]);
 }

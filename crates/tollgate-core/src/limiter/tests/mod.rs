@@ -1,27 +1,30 @@
 //! The limiter against a store of its own: exactness at each limit, all or nothing, lost swaps, dead workers.
 
 mod actions;
+mod changes;
+mod kinds;
 
 use std::cell::{Cell as StdCell, RefCell};
 use std::collections::HashMap;
 
 use proptest::prelude::*;
 use serde_json::json;
-use tollgate_wire::{NanoUsd, TokenCount, UnixNanos};
+use tollgate_wire::{Balance, NanoUsd, TokenCount, UnixNanos};
 
 use super::*;
-use crate::store::{Expected, Version};
+use crate::policy::Attributes;
+use crate::store::{StoreError, Version};
 
 /// Shared data as Envoy has it: a version per value; some swaps are lost to a worker that did nothing.
 #[derive(Default)]
-struct Memory {
+struct Store {
     values: RefCell<HashMap<Slot, (Vec<u8>, u32)>>,
     /// Every n-th swap is lost; 0: none.
     lose_every: StdCell<u32>,
     swaps: StdCell<u32>,
 }
 
-impl SharedStore for Memory {
+impl SharedStore for Store {
     fn load(&self, slot: Slot, into: &mut Vec<u8>) -> Result<Expected, StoreError> {
         into.clear();
         match self.values.borrow().get(&slot) {
@@ -63,8 +66,8 @@ fn policy(limits: serde_json::Value) -> Policy {
     Policy::from_json(json!({"limits": limits})).unwrap()
 }
 
-fn worker(store: &Memory, owner: u32, now: Now) -> Limiter {
-    Limiter::join(store, [7; 24], Owner(owner), now).unwrap()
+fn worker(policy: &Policy, store: &Store, owner: u32, now: Now) -> Limiter {
+    Limiter::join(policy, store, [7; 24], Owner(owner), now).unwrap()
 }
 
 fn alice() -> Attributes<'static> {
@@ -107,8 +110,8 @@ fn each_kind_of_limit_admits_exactly_its_amount() {
             let mut limits = kind.clone();
             limits[0]["key"] = key;
             let policy = policy(limits.clone());
-            let store = Memory::default();
-            let mut workers = [worker(&store, 1, at(0)), worker(&store, 2, at(0))];
+            let store = Store::default();
+            let mut workers = [worker(&policy, &store, 1, at(0)), worker(&policy, &store, 2, at(0))];
             for n in 0..3 {
                 let admission =
                     admitted(workers[n % 2].admit(&policy, &store, at(1), &alice(), &tokens(10, 10)));
@@ -136,8 +139,8 @@ fn each_kind_of_limit_admits_exactly_its_amount() {
 #[test]
 fn a_per_request_limit_lets_its_amount_through_and_nothing_larger() {
     let policy = policy(json!([{"name": "l", "meter": "output_tokens", "per_request": 100}]));
-    let store = Memory::default();
-    let mut worker = worker(&store, 1, at(0));
+    let store = Store::default();
+    let mut worker = worker(&policy, &store, 1, at(0));
     let _ = admitted(worker.admit(&policy, &store, at(1), &alice(), &tokens(1, 100)));
     let refusal = refused(worker.admit(&policy, &store, at(1), &alice(), &tokens(1, 101)));
     assert_eq!((refusal.why, refusal.wait_ns), (Why::TooLarge, None));
@@ -150,8 +153,8 @@ fn a_request_refused_by_one_limit_has_consumed_nothing_of_the_others() {
         {"name": "all", "meter": "requests", "quota": {"amount": 2, "per": "day"}, "key": []},
         {"name": "model", "concurrency": 9, "key": ["model"]},
     ]));
-    let store = Memory::default();
-    let mut worker = worker(&store, 1, at(0));
+    let store = Store::default();
+    let mut worker = worker(&policy, &store, 1, at(0));
     for _ in 0..2 {
         let _ = admitted(worker.admit(&policy, &store, at(1), &alice(), &tokens(1, 1)));
     }
@@ -170,8 +173,8 @@ fn settling_gives_back_the_difference_and_charges_what_was_longer() {
         {"name": "minute", "meter": "tokens", "rate": {"amount": 1000, "per": "minute"}},
         {"name": "slots", "concurrency": 1},
     ]));
-    let store = Memory::default();
-    let mut worker = worker(&store, 1, at(0));
+    let store = Store::default();
+    let mut worker = worker(&policy, &store, 1, at(0));
     let first = admitted(worker.admit(&policy, &store, at(1), &alice(), &tokens(100, 900)));
     assert_eq!(first.statuses.iter().map(|status| status.remaining).collect::<Vec<_>>(), [100, 900, 0]);
     worker.settle(&policy, &store, at(1), first.reservation, &tokens(0, 50).bound).unwrap();
@@ -188,9 +191,9 @@ fn a_worker_that_died_frees_its_slot_and_pays_for_what_it_held() {
         {"name": "slots", "concurrency": 1},
         {"name": "day", "meter": "tokens", "quota": {"amount": 100, "per": "day"}},
     ]));
-    let store = Memory::default();
-    let mut dead = worker(&store, 1, at(0));
-    let mut alive = worker(&store, 2, at(0));
+    let store = Store::default();
+    let mut dead = worker(&policy, &store, 1, at(0));
+    let mut alive = worker(&policy, &store, 2, at(0));
     let lost = admitted(dead.admit(&policy, &store, at(1), &alice(), &tokens(1, 60)));
     alive.beat(&store, at(9)).unwrap();
     assert_eq!(refused(alive.admit(&policy, &store, at(9), &alice(), &tokens(1, 10))).why, Why::Busy);
@@ -207,9 +210,9 @@ fn a_worker_that_died_frees_its_slot_and_pays_for_what_it_held() {
 #[test]
 fn a_worker_that_joined_a_moment_ago_is_not_taken_for_dead() {
     let policy = policy(json!([{"name": "slots", "concurrency": 1}]));
-    let store = Memory::default();
-    let mut old = worker(&store, 1, at(0));
-    let mut new = worker(&store, 2, at(5));
+    let store = Store::default();
+    let mut old = worker(&policy, &store, 1, at(0));
+    let mut new = worker(&policy, &store, 2, at(5));
     let _held = admitted(new.admit(&policy, &store, at(5), &alice(), &tokens(1, 1)));
     assert_eq!(refused(old.admit(&policy, &store, at(5), &alice(), &tokens(1, 1))).why, Why::Busy);
 }
@@ -217,8 +220,8 @@ fn a_worker_that_joined_a_moment_ago_is_not_taken_for_dead() {
 #[test]
 fn thresholds_are_told_once_per_window() {
     let policy = policy(json!([{"name": "day", "meter": "requests", "quota": {"amount": 20, "per": "day"}}]));
-    let store = Memory::default();
-    let mut worker = worker(&store, 1, at(0));
+    let store = Store::default();
+    let mut worker = worker(&policy, &store, 1, at(0));
     let told = |worker: &mut Limiter, now| -> Vec<(usize, u8)> {
         (1..=20)
             .flat_map(|n| {
@@ -236,8 +239,8 @@ fn a_limit_that_only_warns_lets_through_and_counts() {
     let policy = policy(
         json!([{"name": "day", "meter": "requests", "quota": {"amount": 1, "per": "day"}, "action": "warn"}]),
     );
-    let store = Memory::default();
-    let mut worker = worker(&store, 1, at(0));
+    let store = Store::default();
+    let mut worker = worker(&policy, &store, 1, at(0));
     assert!(admitted(worker.admit(&policy, &store, at(1), &alice(), &tokens(1, 1))).exceeded.is_empty());
     assert_eq!(
         admitted(worker.admit(&policy, &store, at(1), &alice(), &tokens(1, 1))).exceeded,
@@ -248,8 +251,8 @@ fn a_limit_that_only_warns_lets_through_and_counts() {
 #[test]
 fn a_clock_that_steps_back_over_a_reset_opens_no_second_window() {
     let policy = policy(json!([{"name": "day", "meter": "requests", "quota": {"amount": 2, "per": "day"}}]));
-    let store = Memory::default();
-    let mut worker = worker(&store, 1, at(0));
+    let store = Store::default();
+    let mut worker = worker(&policy, &store, 1, at(0));
     let midnight = 86_400 - START % 86_400;
     for _ in 0..2 {
         let _ = admitted(worker.admit(&policy, &store, at(midnight + 5), &alice(), &tokens(1, 1)));
@@ -262,8 +265,8 @@ fn a_clock_that_steps_back_over_a_reset_opens_no_second_window() {
 #[test]
 fn late_settlements_belong_to_the_window_they_were_admitted_in() {
     let policy = policy(json!([{"name": "day", "meter": "tokens", "quota": {"amount": 100, "per": "day"}}]));
-    let store = Memory::default();
-    let mut worker = worker(&store, 1, at(0));
+    let store = Store::default();
+    let mut worker = worker(&policy, &store, 1, at(0));
     let late = admitted(worker.admit(&policy, &store, at(0), &alice(), &tokens(1, 80)));
     let today = admitted(worker.admit(&policy, &store, at(86_400), &alice(), &tokens(1, 50)));
     worker.settle(&policy, &store, at(86_401), late.reservation, &tokens(0, 80).bound).unwrap();
@@ -281,8 +284,8 @@ fn restored_balances_count_in_their_window_only() {
         {"name": "requests", "meter": "requests", "quota": {"amount": 10, "per": "day"}},
         {"name": "month", "meter": "tokens", "quota": {"amount": 1000, "per": "month"}},
     ]));
-    let store = Memory::default();
-    let mut worker = worker(&store, 1, at(0));
+    let store = Store::default();
+    let mut worker = worker(&policy, &store, 1, at(0));
     let day = policy.window(0, at(0).wall_s());
     let balance =
         Balance { consumer: "alice".into(), requests: 4, output: TokenCount(30), ..Balance::default() };
@@ -294,9 +297,9 @@ fn restored_balances_count_in_their_window_only() {
 #[test]
 fn giving_up_has_a_name_and_takes_nothing() {
     let policy = policy(json!([{"name": "day", "meter": "requests", "quota": {"amount": 1, "per": "day"}}]));
-    let store = Memory::default();
-    let mut worker = worker(&store, 1, at(0));
-    Limiter::prepare(&policy, &store).unwrap();
+    let store = Store::default();
+    let mut worker = worker(&policy, &store, 1, at(0));
+    worker.prepare(&store).unwrap();
     store.lose_every.set(1);
     assert_eq!(worker.admit(&policy, &store, at(1), &alice(), &tokens(1, 1)), Err(Undecided::Contention));
     store.lose_every.set(0);
@@ -343,14 +346,14 @@ proptest! {
             {"name": "model", "concurrency": 5, "key": ["model"]},
             {"name": "rate", "meter": "tokens", "rate": {"amount": 600, "per": "minute"}},
         ]));
-        let store = Memory::default();
+        let store = Store::default();
         store.lose_every.set(lose_every);
         let (mut mono_ms, mut skew_s) = (0u64, 0i64);
         let now = |mono_ms: u64, skew_s: i64| Now {
             mono_ns: (1_000_000 + mono_ms) * 1_000_000,
             wall: UnixNanos(((START as i64 * 1000) + mono_ms as i64 + skew_s * 1000) as u64 * 1_000_000),
         };
-        let mut workers: Vec<Limiter> = (1..=4).map(|n| worker(&store, n, now(0, 0))).collect();
+        let mut workers: Vec<Limiter> = (1..=4).map(|n| worker(&policy, &store, n, now(0, 0))).collect();
         let mut next_owner = 5;
         let names = ["a", "b", "c"];
         let mut flying: Vec<Flight> = Vec::new();
@@ -365,7 +368,7 @@ proptest! {
                     if let Ok(Decision::Admit(admission)) = workers[worker].admit(&policy, &store, at, &request, &demand) {
                         let window = |id| {
                             let held = admission.reservation.held.iter().find(|held| held.limit == LimitId(id));
-                            held.unwrap().window_start_s
+                            held.unwrap().window
                         };
                         let windows = [(Some(consumer), window(0)), (None, window(1))];
                         for quota in windows {
@@ -391,7 +394,7 @@ proptest! {
                 },
                 Move::Crash { worker: index } => {
                     owners[index] = next_owner;
-                    workers[index] = worker(&store, next_owner, now(mono_ms, skew_s));
+                    workers[index] = worker(&policy, &store, next_owner, now(mono_ms, skew_s));
                     next_owner += 1;
                 }
                 Move::Pass { millis } => {
@@ -451,9 +454,9 @@ fn restored_balances_bind_as_if_the_process_had_never_ended() {
         {"name": "daily", "meter": "requests", "quota": {"amount": 5, "per": "day"}},
         {"name": "monthly", "meter": "output_tokens", "quota": {"amount": 1000, "per": "month"}},
     ]));
-    let store = Memory::default();
-    let mut restoring = worker(&store, 1, at(0));
-    let mut serving = worker(&store, 2, at(0));
+    let store = Store::default();
+    let mut restoring = worker(&policy, &store, 1, at(0));
+    let mut serving = worker(&policy, &store, 2, at(0));
     let balance =
         Balance { consumer: "alice".into(), requests: 3, output: TokenCount(600), ..Balance::default() };
     for window in policy.open_windows(at(0).wall_s()) {

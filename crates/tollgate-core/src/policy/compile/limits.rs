@@ -1,19 +1,17 @@
-//! Limits: names that don't collide, units that are whole, calendars that are shared.
-
-use jiff::civil::Time;
-use jiff::tz::TimeZone;
+//! Limits: names that don't collide, keys, conditions, and what a violation does.
 
 use crate::hash::fixed32;
-use crate::limit::{Calendar, Period, Rate};
-use crate::time::NANOS_PER_SECOND;
+use crate::limit::Calendar;
 
-use super::super::amount::Amount;
-use super::super::config::{self, Dimension, QuotaConfig, QuotaPeriod, RateConfig, RatePeriod, Violation};
-use super::super::limit::{Kind, Limit, Meter};
-use super::super::{LimitId, Pattern};
+use super::super::LimitId;
+use super::super::attributes::{Condition, Pattern};
+use super::super::config::{self, Dimension, Violation};
+use super::super::index::Index;
+use super::super::limit::{Kind, Limit};
+use super::kinds::{self, Calendars};
 use super::{Outcome, name, refuse};
 
-/// Most limits of one policy: an index fits 16 bits with room to spare, and a request looks at all for everybody.
+/// Most limits of one policy: an index fits 16 bits with room to spare.
 const LIMITS_MAX: usize = 4096;
 
 /// A request that waits holds its connection and its body in Envoy's memory; clients give up after ten minutes.
@@ -35,16 +33,20 @@ pub(super) enum Scope<'a> {
 #[derive(Default)]
 pub(super) struct Limits {
     pub all: Vec<Limit>,
-    pub calendars: Vec<Calendar>,
-    known_calendars: Vec<(QuotaPeriod, String, Time)>,
+    calendars: Calendars,
     /// Names taken, by what makes two balances of one name collide.
     common: Vec<String>,
     tier: Vec<String>,
 }
 
 impl Limits {
-    pub fn add_all(&mut self, raw: &[config::Limit], path: &str, scope: Scope<'_>) -> Outcome<Vec<LimitId>> {
-        let mut ids = Vec::new();
+    /// All limits and the calendars of those that have one.
+    pub fn finish(self) -> (Vec<Limit>, Vec<Calendar>) {
+        (self.all, self.calendars.all)
+    }
+
+    pub fn add_all(&mut self, raw: &[config::Limit], path: &str, scope: &Scope<'_>) -> Outcome<Index> {
+        let first = self.all.len();
         let mut names: Vec<&str> = Vec::new();
         for (index, raw) in raw.iter().enumerate() {
             let path = format!("{path}[{index}]");
@@ -58,11 +60,10 @@ impl Limits {
                 return refuse(format!("{path}.name"), format!("another limit is called `{}`", raw.name));
             }
             names.push(&raw.name);
-            let limit = self.compile(raw, &path, &scope)?;
+            let limit = self.compile(raw, &path, scope)?;
             if self.all.len() >= LIMITS_MAX {
                 return refuse(path, format!("more than {LIMITS_MAX} limits"));
             }
-            ids.push(LimitId(self.all.len() as u16));
             self.all.push(limit);
         }
         match scope {
@@ -70,100 +71,65 @@ impl Limits {
             Scope::Everybody => self.common.extend(names.into_iter().map(String::from)),
             Scope::Route(_) => {}
         }
-        Ok(ids)
+        let added = self.all.iter().enumerate().skip(first);
+        Ok(Index::new(added.map(|(id, limit)| (LimitId(id as u16), limit))))
     }
 
     fn compile(&mut self, raw: &config::Limit, path: &str, scope: &Scope<'_>) -> Outcome<Limit> {
-        let (kind, meter) = self.kind(raw, path)?;
+        let (kind, meter) = kinds::kind(raw, path, &mut self.calendars)?;
         let max_wait_ns = waits(raw, &kind, path)?;
-        let mut key = raw.key.clone().unwrap_or_else(|| vec![Dimension::Consumer]);
-        key.sort_unstable();
-        if key.windows(2).any(|pair| pair.first() == pair.last()) {
-            return refuse(format!("{path}.key"), "an attribute is named twice");
-        }
-        let mut when = Vec::new();
-        for (dimension, values) in &raw.when {
-            let path = format!("{path}.when.{}", dimension.name());
-            let patterns: Option<Vec<Pattern>> = values.iter().map(|value| Pattern::parse(value)).collect();
-            match patterns {
-                Some(patterns) if !patterns.is_empty() => when.push((*dimension, patterns)),
-                Some(_) => return refuse(path, "no value: the limit would never apply"),
-                None => return refuse(path, "a star may only stand at the end"),
-            }
-        }
         let scope = if let Scope::Route(route) = scope { route } else { "" };
         let id = fixed32(&[scope, raw.name.as_str(), kind.label(), meter.unit()]);
         Ok(Limit {
             name: raw.name.clone(),
             meter,
-            kind,
             violation: raw.action,
+            allowance: kinds::allowance(raw, meter, path)?,
             max_wait_ns,
             grace_s: raw.grace_s,
-            key,
-            when,
+            key: key(raw, &kind, path)?,
+            when: conditions(raw, path)?,
             id,
+            kind,
         })
     }
+}
 
-    fn kind(&mut self, raw: &config::Limit, path: &str) -> Outcome<(Kind, Meter)> {
-        let forms =
-            [raw.rate.is_some(), raw.quota.is_some(), raw.concurrency.is_some(), raw.per_request.is_some()];
-        if forms.iter().filter(|present| **present).count() != 1 {
-            return refuse(path, "exactly one of `rate`, `quota`, `concurrency` and `per_request` is needed");
-        }
-        if let Some(most) = raw.concurrency {
-            if raw.meter.is_some() {
-                return refuse(
-                    format!("{path}.meter"),
-                    "a concurrency limit counts requests in flight and has no meter",
-                );
-            }
-            if most == 0 {
-                return refuse(format!("{path}.concurrency"), "0 would refuse everything");
-            }
-            return Ok((Kind::Concurrency(most), Meter::Requests));
-        }
-        let Some(meter) = raw.meter else {
-            return refuse(format!("{path}.meter"), "what the limit counts is missing");
-        };
-        let kind = if let Some(rate) = &raw.rate {
-            Kind::Rate(bucket(rate, meter, &format!("{path}.rate"))?)
-        } else if let Some(quota) = &raw.quota {
-            let limit = units(quota.amount, meter, &format!("{path}.quota.amount"))?;
-            Kind::Quota { limit, calendar: self.calendar(quota, &format!("{path}.quota"))? }
-        } else {
-            if meter == Meter::Requests {
-                return refuse(format!("{path}.per_request"), "one request is always one request");
-            }
-            Kind::PerRequest(units(
-                raw.per_request.unwrap_or_default(),
-                meter,
-                &format!("{path}.per_request"),
-            )?)
-        };
-        Ok((kind, meter))
+fn key(raw: &config::Limit, kind: &Kind, path: &str) -> Outcome<Vec<Dimension>> {
+    let memory = matches!(kind, Kind::Memory(_));
+    let default = if memory { Dimension::Model } else { Dimension::Consumer };
+    let mut key = raw.key.clone().unwrap_or_else(|| vec![default]);
+    key.sort_unstable();
+    if key.windows(2).any(|pair| pair.first() == pair.last()) {
+        return refuse(format!("{path}.key"), "an attribute is named twice");
     }
+    if memory && key.contains(&Dimension::Consumer) {
+        return refuse(format!("{path}.key"), "a server's memory is nobody's own");
+    }
+    Ok(key)
+}
 
-    fn calendar(&mut self, quota: &QuotaConfig, path: &str) -> Outcome<usize> {
-        let Ok(zone) = TimeZone::get(&quota.zone) else {
-            return refuse(format!("{path}.zone"), format!("`{}` is not a time zone", quota.zone));
-        };
-        let Some(reset_at) = time(&quota.reset_at) else {
-            return refuse(format!("{path}.reset_at"), format!("`{}` is not a time HH:MM", quota.reset_at));
-        };
-        let this = (quota.per, quota.zone.clone(), reset_at);
-        if let Some(index) = self.known_calendars.iter().position(|known| *known == this) {
-            return Ok(index);
+fn conditions(raw: &config::Limit, path: &str) -> Outcome<Vec<Condition>> {
+    let mut when = Vec::new();
+    for (dimension, values) in &raw.when {
+        let path = format!("{path}.when.{}", dimension.name());
+        if values.is_empty() {
+            return refuse(path, "no value: the limit would never apply");
         }
-        let period = match quota.per {
-            QuotaPeriod::Day => Period::Day,
-            QuotaPeriod::Month => Period::Month,
-        };
-        self.known_calendars.push(this);
-        self.calendars.push(Calendar::new(period, zone, reset_at));
-        Ok(self.calendars.len() - 1)
+        let mut condition = Condition { dimension: *dimension, any: Vec::new(), none: Vec::new() };
+        for value in values {
+            let (list, text) = match value.strip_prefix('!') {
+                Some(text) => (&mut condition.none, text),
+                None => (&mut condition.any, value.as_str()),
+            };
+            match Pattern::parse(text) {
+                Some(pattern) => list.push(pattern),
+                None => return refuse(path, "a star may only stand at the end"),
+            }
+        }
+        when.push(condition);
     }
+    Ok(when)
 }
 
 /// How long a violation may make a request wait, in nanoseconds.
@@ -192,37 +158,4 @@ fn waits(raw: &config::Limit, kind: &Kind, path: &str) -> Outcome<u64> {
         wait_ms @ 1..=THROTTLE_MS_MAX => Ok(wait_ms * 1_000_000),
         _ => refuse(format!("{path}.max_wait_ms"), format!("not from 1 to {THROTTLE_MS_MAX}")),
     }
-}
-
-fn units(amount: Amount, meter: Meter, path: &str) -> Outcome<u64> {
-    match amount.scaled(meter.decimals()) {
-        Some(0) => refuse(path, "0 would refuse everything"),
-        Some(units) => Ok(units),
-        None => refuse(path, format!("more than {} decimals", meter.decimals())),
-    }
-}
-
-fn bucket(raw: &RateConfig, meter: Meter, path: &str) -> Outcome<Rate> {
-    let amount = units(raw.amount, meter, &format!("{path}.amount"))?;
-    let burst = match raw.burst {
-        Some(burst) => units(burst, meter, &format!("{path}.burst"))?,
-        None => amount,
-    };
-    let seconds: u64 = match raw.per {
-        RatePeriod::Second => 1,
-        RatePeriod::Minute => 60,
-        RatePeriod::Hour => 3600,
-    };
-    match Rate::new(amount, seconds * NANOS_PER_SECOND, burst) {
-        Some(rate) => Ok(rate),
-        None => refuse(format!("{path}.amount"), "too fine a rate: use fewer digits"),
-    }
-}
-
-fn time(text: &str) -> Option<Time> {
-    let (hour, minute) = text.split_once(':')?;
-    if hour.len() != 2 || minute.len() != 2 {
-        return None;
-    }
-    Time::new(hour.parse().ok()?, minute.parse().ok()?, 0, 0).ok()
 }

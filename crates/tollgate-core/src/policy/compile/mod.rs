@@ -1,7 +1,9 @@
 //! From a configuration as written to a policy that can't be wrong.
 
 mod access;
+mod defaults;
 mod identity;
+mod kinds;
 mod limits;
 mod money;
 mod running;
@@ -26,16 +28,19 @@ pub(super) fn policy(config: Config) -> Outcome<Policy> {
     let mut tiers = HashMap::new();
     for (tier, raw) in &config.tiers {
         name(&format!("tiers.{tier}"), tier)?;
-        let limits = limits.add_all(&raw.limits, &format!("tiers.{tier}.limits"), Scope::Tier)?;
+        let limits = limits.add_all(&raw.limits, &format!("tiers.{tier}.limits"), &Scope::Tier)?;
         let (priority, upgrade_hint) = (raw.priority, raw.upgrade_hint.clone());
         let entitlements = access::entitlements(raw, &format!("tiers.{tier}"))?;
         tiers.insert(tier.clone(), Tier { name: tier.clone(), priority, upgrade_hint, limits, entitlements });
     }
-    let common = limits.add_all(&config.limits, "limits", Scope::Everybody)?;
+    let defaults = if config.model_defaults { defaults::model_defaults()? } else { Vec::new() };
+    let mut everybody = config.limits.clone();
+    everybody.extend(defaults);
+    let common = limits.add_all(&everybody, "limits", &Scope::Everybody)?;
     let mut routes = HashMap::new();
     for (route, raw) in &config.policies {
         name(&format!("policies.{route}"), route)?;
-        let all = limits.add_all(&raw.limits, &format!("policies.{route}.limits"), Scope::Route(route))?;
+        let all = limits.add_all(&raw.limits, &format!("policies.{route}.limits"), &Scope::Route(route))?;
         routes.insert(route.clone(), all);
     }
     let default_policy = config.default_policy.clone().unwrap_or_default();
@@ -44,6 +49,7 @@ pub(super) fn policy(config: Config) -> Outcome<Policy> {
     }
     let actions = money::actions(&config)?;
     let reads = reads(&config, &limits.all);
+    let (limits, calendars) = limits.finish();
     Ok(Policy {
         identity: identity::identity(&config, looks_at(&limits.all, Dimension::Address))?,
         access: access::access(&config)?,
@@ -58,13 +64,13 @@ pub(super) fn policy(config: Config) -> Outcome<Policy> {
         name: config.name,
         headers: config.headers,
         messages: telling::messages(config.messages)?,
-        limits: limits.all,
+        limits,
         common,
         tiers,
         routes,
         default_policy,
         actions,
-        calendars: limits.calendars,
+        calendars,
         reads,
     })
 }
@@ -78,7 +84,7 @@ fn name(path: &str, value: &str) -> Outcome<()> {
 }
 
 fn looks_at(limits: &[Limit], dimension: Dimension) -> bool {
-    let at = |limit: &Limit| limit.when.iter().any(|(at, _)| *at == dimension);
+    let at = |limit: &Limit| limit.when.iter().any(|condition| condition.dimension == dimension);
     limits.iter().any(|limit| limit.key.contains(&dimension) || at(limit))
 }
 

@@ -5,10 +5,10 @@ use super::super::config;
 use super::{Outcome, refuse};
 
 /// Bytes a slot is meant to hold, and bytes a consumer takes: see [`crate::limit::SLOT_BYTES_MAX`].
-const SLOT_BYTES_MEANT: u32 = 1024;
+const SLOT_BYTES_MEANT: u32 = 2048;
 const CONSUMER_BYTES: u32 = 128;
 
-/// 2^20 slots hold eight million consumers; their keys alone take 200 MB of Envoy's memory.
+/// 2^20 slots hold sixteen million consumers; their keys alone take 200 MB of Envoy's memory.
 const SLOTS_MAX: u32 = 1 << 20;
 const SLOTS_MIN: u32 = 16;
 

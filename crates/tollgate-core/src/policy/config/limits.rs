@@ -37,7 +37,7 @@ config! {
 }
 
 config! {
-    /// One limit: exactly one of `rate`, `quota`, `concurrency` and `per_request`.
+    /// One limit: exactly one of `rate`, `window`, `quota`, `concurrency`, `per_request` and `memory_mb`.
     pub struct Limit {
         /// Its name, in answers, metrics and the audit trail. Limits of one name share their balance over tiers.
         pub name: String,
@@ -47,6 +47,9 @@ config! {
         /// A token bucket.
         #[serde(default)]
         pub rate: Option<RateConfig>,
+        /// A sliding window: at most so many units in any second, minute, hour or day, wherever it begins.
+        #[serde(default)]
+        pub window: Option<WindowConfig>,
         /// A budget per calendar window.
         #[serde(default)]
         pub quota: Option<QuotaConfig>,
@@ -56,10 +59,16 @@ config! {
         /// Most that one request may ask for.
         #[serde(default)]
         pub per_request: Option<Amount>,
-        /// What shares one balance: each combination of these has its own. Default: each consumer. `[]`: everybody.
+        /// Most megabytes of the meter, `ram` or `ssd`, that a model server may report before its requests violate the
+        /// limit.
+        #[serde(default)]
+        pub memory_mb: Option<u64>,
+        /// What shares one balance: each combination of these has its own. Default: each consumer, of memory each
+        /// model. `[]`: everybody.
         #[serde(default)]
         pub key: Option<Vec<Dimension>>,
-        /// Applies only where each of these has one of the values; `gpt-*` is a prefix.
+        /// Applies only where each of these has one of the values: `gpt-*` is a prefix, `*` is any, `!gpt-4` and
+        /// `!gpt-*` are all but those.
         #[serde(default)]
         pub when: BTreeMap<Dimension, Vec<String>>,
         /// What a violation does.
@@ -91,6 +100,10 @@ config! {
         Cost,
         /// Credits.
         Credits,
+        /// A model server's memory. For `memory_mb`.
+        Ram,
+        /// A model server's disk. For `memory_mb`.
+        Ssd,
     }
 }
 
@@ -104,6 +117,45 @@ config! {
         /// Most units at once; as much as `amount` by default.
         #[serde(default)]
         pub burst: Option<Amount>,
+        /// Units beyond the rate, once.
+        #[serde(default)]
+        pub allowance: Option<AllowanceConfig>,
+    }
+}
+
+config! {
+    /// A burst allowance: units that may be used where the rate has none left, once, until an operator resets it.
+    pub struct AllowanceConfig {
+        /// Units; dollars for `cost`.
+        pub amount: Amount,
+        /// Another number than before makes every allowance whole again.
+        #[serde(default)]
+        pub generation: u32,
+    }
+}
+
+config! {
+    /// A sliding window.
+    pub struct WindowConfig {
+        /// Units in any window; dollars for `cost`.
+        pub amount: Amount,
+        /// Its length.
+        pub per: WindowPeriod,
+    }
+}
+
+config! {
+    /// The length of a sliding window.
+    #[derive(Copy, PartialEq, Eq)]
+    pub enum WindowPeriod {
+        /// 1 s.
+        Second,
+        /// 60 s.
+        Minute,
+        /// 3,600 s.
+        Hour,
+        /// 86,400 s.
+        Day,
     }
 }
 
@@ -146,12 +198,27 @@ fn default_reset() -> String {
 
 config! {
     /// The window of a quota.
-    #[derive(Copy, PartialEq, Eq)]
     pub enum QuotaPeriod {
+        /// An hour, from the minute of `reset_at`.
+        Hour,
         /// A calendar day.
         Day,
+        /// A week from Monday.
+        Week,
         /// A calendar month.
         Month,
+        /// So many days, counted from a date.
+        Every(EveryConfig),
+    }
+}
+
+config! {
+    /// A window of so many days.
+    pub struct EveryConfig {
+        /// How many, 1 to 3,660.
+        pub days: u16,
+        /// The first day of one of the windows, `YYYY-MM-DD`.
+        pub from: String,
     }
 }
 

@@ -26,7 +26,8 @@ pub use identity::{
     Address, Anonymous, ApiKeySource, Certificate, Identity, JwtSource, Key, Source, Unidentified, UnknownKey,
 };
 pub use limits::{
-    Dimension, Limit, Meter, QuotaConfig, QuotaPeriod, RateConfig, RatePeriod, RoutePolicy, Tier, Violation,
+    AllowanceConfig, Dimension, EveryConfig, Limit, Meter, QuotaConfig, QuotaPeriod, RateConfig, RatePeriod,
+    RoutePolicy, Tier, Violation, WindowConfig, WindowPeriod,
 };
 pub use messages::Messages;
 pub use money::{Action, PriceConfig, Prices, Reservation, UnknownModel};
@@ -54,6 +55,11 @@ config! {
         /// Limits that apply whatever the tier.
         #[serde(default)]
         pub limits: Vec<Limit>,
+        /// Also limit each model: 100 requests and 1,000 tokens a second (bursts of 200 and 10,000), 10,000 requests and
+        /// 1,000,000 tokens an hour, 100,000 and 10,000,000 a day, 2,048 MB RAM, 16,384 MB SSD. Its rates throttle; all
+        /// of them give 60 s of grace.
+        #[serde(default)]
+        pub model_defaults: bool,
         /// Limits of routes whose Envoy metadata names the policy: `filter_metadata: {tollgate: {policy: NAME}}`.
         #[serde(default)]
         pub policies: BTreeMap<String, RoutePolicy>,

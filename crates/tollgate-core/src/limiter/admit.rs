@@ -1,0 +1,146 @@
+//! Deciding: every limit that matches takes its share, or none does.
+
+use crate::limit::read_account;
+use crate::policy::config::Violation;
+use crate::policy::{Attributes, Kind, LimitId, Policy};
+use crate::store::SharedStore;
+use crate::time::Now;
+
+use super::context::Context;
+use super::plan::{self, Charge};
+use super::take::Taken;
+use super::{Admission, Decision, Demand, Limiter, Refusal, Undecided, Why};
+
+impl Limiter {
+    /// Decides a request: every limit that matches takes its share, or none does.
+    ///
+    /// # Errors
+    /// [`Undecided`]: nothing was taken.
+    pub fn admit(
+        &mut self,
+        policy: &Policy,
+        store: &impl SharedStore,
+        now: Now,
+        request: &Attributes<'_>,
+        demand: &Demand,
+    ) -> Result<Decision, Undecided> {
+        let mut limits = core::mem::take(&mut self.limits);
+        let mut charges = core::mem::take(&mut self.charges);
+        policy.matching(request, &mut limits);
+        let mut admission = Admission::default();
+        let decision = match too_large(policy, &limits, demand, &mut admission) {
+            Ok(()) => {
+                plan::charges(policy, &self.process.key, request, demand, &limits, &mut charges);
+                self.take_all(policy, store, now, &charges, admission)
+            }
+            Err(refusal) => Ok(Decision::Refuse(refusal)),
+        };
+        (self.limits, self.charges) = (limits, charges);
+        decision
+    }
+
+    fn take_all(
+        &mut self,
+        policy: &Policy,
+        store: &impl SharedStore,
+        now: Now,
+        charges: &[Charge],
+        mut admission: Admission,
+    ) -> Result<Decision, Undecided> {
+        let several =
+            charges.first().is_some_and(|first| charges.iter().any(|charge| charge.account != first.account));
+        if several && let Some(refusal) = self.foresee(policy, store, now, charges)? {
+            return Ok(Decision::Refuse(refusal));
+        }
+        for group in charges.chunk_by(|a, b| a.account == b.account) {
+            let mut taken = Taken::of(group.len());
+            let written = self.change(policy, store, now, group, |context, cells, group| {
+                taken.clear();
+                context.take(cells, group, &mut taken)
+            });
+            let outcome = match (written, taken.refusal) {
+                (Err(error), _) => Err(error),
+                (Ok(_), Some(refusal)) => Ok(Decision::Refuse(refusal)),
+                (Ok(written), None) => {
+                    append(&mut admission.reservation.held, taken.held);
+                    append(&mut admission.statuses, taken.statuses);
+                    append(&mut admission.warnings, taken.warnings);
+                    append(&mut admission.exceeded, taken.exceeded);
+                    append(&mut admission.shadowed, taken.shadowed);
+                    append(&mut admission.bursts, taken.bursts);
+                    admission.delay_ns = admission.delay_ns.max(taken.delay_ns);
+                    admission.retries += written.retries;
+                    admission.evicted.accounts += written.evicted.accounts;
+                    admission.evicted.cells += written.evicted.cells;
+                    continue;
+                }
+            };
+            self.withdraw(policy, store, now, &admission.reservation)?;
+            return outcome;
+        }
+        Ok(Decision::Admit(admission))
+    }
+
+    /// Looks whether any account would refuse, before the first is changed.
+    fn foresee(
+        &mut self,
+        policy: &Policy,
+        store: &impl SharedStore,
+        now: Now,
+        charges: &[Charge],
+    ) -> Result<Option<Refusal>, Undecided> {
+        let mut taken = Taken::default();
+        for group in charges.chunk_by(|a, b| a.account == b.account) {
+            let Some(first) = group.first() else { continue };
+            store.load(self.slot_of(first.account), &mut self.old)?;
+            read_account(&self.old, first.account, &mut self.cells);
+            self.meet_owners(store)?;
+            let context = Context { policy, now, owner: self.owner, owners: &self.owners };
+            context.take(&mut self.cells, group, &mut taken);
+        }
+        Ok(taken.refusal)
+    }
+}
+
+/// Appends; the first list of all is taken over as it is.
+fn append<T>(all: &mut Vec<T>, more: Vec<T>) {
+    if all.is_empty() {
+        *all = more;
+    } else {
+        all.extend(more);
+    }
+}
+
+/// Checks the limits that have no balance.
+fn too_large(
+    policy: &Policy,
+    limits: &[LimitId],
+    demand: &Demand,
+    admission: &mut Admission,
+) -> Result<(), Refusal> {
+    for id in limits {
+        let Some(limit) = policy.limit(*id) else { continue };
+        let Kind::PerRequest(most) = limit.kind else { continue };
+        let requested = demand.bound.of(limit.meter);
+        if requested <= most {
+            continue;
+        }
+        match limit.violation {
+            Violation::Warn => admission.exceeded.push(*id),
+            Violation::Shadow => admission.shadowed.push(*id),
+            Violation::Reject | Violation::Throttle | Violation::Queue => {
+                return Err(Refusal {
+                    limit: *id,
+                    why: Why::TooLarge,
+                    wait_ns: None,
+                    requested,
+                    most,
+                    remaining: most,
+                    reset_ns: 0,
+                    queueable: false,
+                });
+            }
+        }
+    }
+    Ok(())
+}

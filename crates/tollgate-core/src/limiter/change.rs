@@ -1,0 +1,94 @@
+//! One account, changed by compare-and-swap.
+
+use crate::limit::{Cell, Evicted, Owner, Owners, read_account, write_account};
+use crate::policy::Policy;
+use crate::store::{SharedStore, Slot, Swap};
+use crate::time::Now;
+
+use super::context::Context;
+use super::decision::Held;
+use super::plan::Charge;
+use super::{ATTEMPTS_MAX, Limiter, Undecided};
+
+/// What it took to write an account.
+pub(super) struct Written {
+    /// Swaps lost on the way.
+    pub retries: u32,
+    /// What a full slot forgot.
+    pub evicted: Evicted,
+}
+
+/// What a step did to an account's cells.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Changed {
+    /// Nothing that need be written.
+    Nothing,
+    /// Something.
+    Cells,
+}
+
+/// Something of one account.
+pub(super) trait OfAccount {
+    fn account(&self) -> u64;
+}
+
+impl OfAccount for Charge {
+    fn account(&self) -> u64 {
+        self.account
+    }
+}
+
+impl OfAccount for Held {
+    fn account(&self) -> u64 {
+        self.account
+    }
+}
+
+impl Limiter {
+    pub(super) const fn slot_of(&self, account: u64) -> Slot {
+        Slot::Accounts(account as u32 & (self.process.slots - 1))
+    }
+
+    /// Changes one account by compare-and-swap. The step says whether there is anything to write.
+    pub(super) fn change<T: OfAccount>(
+        &mut self,
+        policy: &Policy,
+        store: &impl SharedStore,
+        now: Now,
+        group: &[T],
+        mut step: impl FnMut(&Context<'_>, &mut Vec<Cell>, &[T]) -> Changed,
+    ) -> Result<Written, Undecided> {
+        let mut written = Written { retries: 0, evicted: Evicted::default() };
+        let Some(account) = group.first().map(OfAccount::account) else {
+            return Ok(written);
+        };
+        let slot = self.slot_of(account);
+        for attempt in 1..=ATTEMPTS_MAX {
+            let expected = store.load(slot, &mut self.old)?;
+            read_account(&self.old, account, &mut self.cells);
+            self.meet_owners(store)?;
+            let context = Context { policy, now, owner: self.owner, owners: &self.owners };
+            if step(&context, &mut self.cells, group) == Changed::Nothing {
+                return Ok(written);
+            }
+            let at = (now.mono_ns, now.wall_s());
+            written.evicted = write_account(&self.old, account, &self.cells, at, &mut self.new);
+            if store.swap(slot, &self.new, expected)? == Swap::Done {
+                return Ok(written);
+            }
+            written.retries += 1;
+            store.lost(attempt);
+        }
+        Err(Undecided::Contention)
+    }
+
+    /// Reads the register again when a hold's owner is not in the copy at hand: it may have joined since.
+    pub(super) fn meet_owners(&mut self, store: &impl SharedStore) -> Result<(), Undecided> {
+        let stranger = |owner: Owner| owner != self.owner && !self.owners.knows(owner);
+        if self.cells.iter().flat_map(Cell::owners).any(stranger) {
+            store.load(Slot::Owners, &mut self.new)?;
+            self.owners = Owners::decode(&self.new);
+        }
+        Ok(())
+    }
+}
