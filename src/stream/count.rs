@@ -18,6 +18,10 @@ pub(super) fn admission(worker: &Worker, state: &mut State, tier: &str, admissio
         let name = worker.policy.limit(limit).map_or("", |limit| limit.name.as_str());
         state.metrics.count_labelled("tollgate_warned", &[("limit", name)], 1);
     }
+    for limit in &admission.shadowed {
+        let name = worker.policy.limit(*limit).map_or("", |limit| limit.name.as_str());
+        state.metrics.count_labelled("tollgate_shadowed", &[("limit", name)], 1);
+    }
 }
 
 /// Counts a request that Tollgate answered (`rejected`), or would have (`shadowed`).

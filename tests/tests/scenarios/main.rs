@@ -10,3 +10,4 @@ mod limits;
 mod money;
 mod streams;
 mod telling;
+mod windows;
