@@ -51,7 +51,7 @@ pub(super) fn policy(config: Config) -> Outcome<Policy> {
     let reads = reads(&config, &limits.all);
     let (limits, calendars) = limits.finish();
     Ok(Policy {
-        identity: identity::identity(&config, looks_at(&limits.all, Dimension::Address))?,
+        identity: identity::identity(&config, looks_at(&limits, Dimension::Address))?,
         access: access::access(&config)?,
         enforcement: config.enforcement,
         prices: money::prices(&config.prices)?,
