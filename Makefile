@@ -44,6 +44,8 @@ lint: tools ## formatting, and clippy without a warning
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy $(LOCKED) $(NATIVE) --all-targets -- -D warnings
 	$(WASM_CARGO) clippy $(LOCKED) $(WASM) -p tollgate-filter -p empty-filter -- -D warnings
+	$(CARGO) fmt --manifest-path tests/fuzz/Cargo.toml --check
+	$(CARGO) clippy $(LOCKED) --manifest-path tests/fuzz/Cargo.toml -- -D warnings
 
 bench: build ## what it costs: criterion for the core, then Envoy's CPU per request beside plain Envoy (ROUNDS=, REQUESTS=)
 	$(CARGO) bench $(LOCKED) -p tollgate-core

@@ -1,0 +1,25 @@
+//! What is read of a request is what serde_json reads of it, wherever serde_json reads anything.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use serde_json::Value;
+use tollgate_core::traffic::{Dialect, inspect_request};
+
+fuzz_target!(|body: &[u8]| {
+    let facts = inspect_request(Dialect::OpenAiChat, body);
+    assert!(facts.input_estimate.0 >= 1 && facts.choices >= 1);
+    inspect_request(Dialect::AnthropicMessages, body);
+    inspect_request(Dialect::Generic, body);
+    // The last of repeated keys counts, here as there.
+    let Ok(Value::Object(value)) = serde_json::from_slice(body) else { return };
+    assert!(!facts.malformed);
+    let text = |name: &str| value.get(name).and_then(Value::as_str);
+    let short = |name: &str| name.len() <= tollgate_core::traffic::request::MODEL_BYTES_MAX;
+    if text("model").is_none_or(short) {
+        assert_eq!(facts.model.as_deref(), text("model"));
+    }
+    assert_eq!(facts.stream, value.get("stream") == Some(&Value::Bool(true)));
+    if let Some(n) = value.get("n").and_then(Value::as_u64) {
+        assert_eq!(facts.choices, n.max(1));
+    }
+});
