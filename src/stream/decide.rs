@@ -16,28 +16,6 @@ use crate::host::{self, Buffer};
 use crate::worker::State;
 
 impl Stream {
-    pub(super) fn read_route(&mut self) {
-        let reads = self.worker.policy.reads();
-        let text = |path: &str| {
-            host::property(path).and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default()
-        };
-        if reads.route {
-            self.route.name = text("xds\0route_name");
-        }
-        if reads.route_metadata {
-            let leaf = |key: &str| text(&format!("xds\0route_metadata\0filter_metadata\0tollgate\0{key}"));
-            self.route.policy = self.worker.policy.route_policy(&leaf("policy")).to_owned();
-            (self.route.action, self.route.workflow) = (leaf("action"), leaf("workflow"));
-        }
-        if reads.body {
-            let named = text("xds\0route_metadata\0filter_metadata\0tollgate\0dialect");
-            self.route.dialect = Dialect::named(&named);
-            if self.route.dialect.is_none() && !named.is_empty() {
-                warn!("a route's metadata names no dialect: {named}");
-            }
-        }
-    }
-
     pub(super) fn inspect(&mut self, size: usize) {
         if let Some(endpoint) = &self.endpoint {
             let body = if size == 0 { None } else { host::buffer(Buffer::Request, size) };

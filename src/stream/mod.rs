@@ -7,6 +7,7 @@ mod body;
 mod close;
 mod count;
 mod decide;
+mod route;
 
 use std::rc::Rc;
 
@@ -22,17 +23,7 @@ use tollgate_core::traffic::{Dialect, Endpoint, RequestFacts, ResponseParser};
 use crate::headers::Headers;
 use crate::host::{self, Buffer, Map};
 use crate::worker::Worker;
-
-/// What of the routes is known; empty where the policy does not read it.
-#[derive(Default)]
-struct Route {
-    name: String,
-    policy: String,
-    action: String,
-    workflow: String,
-    /// What the route says it speaks.
-    dialect: Option<Dialect>,
-}
+use route::Route;
 
 /// How far the request is.
 enum Phase {
@@ -128,7 +119,7 @@ impl HttpContext for Stream {
         for name in headers.names_with("x-tollgate-") {
             let _ = host::remove_header(Map::Request, name);
         }
-        self.read_route();
+        self.route = Route::read(&self.worker.policy);
         self.endpoint = Endpoint::detect(
             headers.get(":method").unwrap_or_default(),
             headers.get(":path").unwrap_or_default(),

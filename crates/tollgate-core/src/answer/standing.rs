@@ -3,14 +3,12 @@
 //! Sources: draft-ietf-httpapi-ratelimit-headers-10; the rate-limit headers of OpenAI, Anthropic and Mistral as recorded
 //! from their endpoints.
 
-use core::fmt::Write as _;
-
 use crate::limiter::{Admission, Status};
 use crate::policy::{Kind, Limit, LimitId, Meter, Policy};
 use crate::time::{NANOS_PER_SECOND, Now};
 
 use super::shapes::Shape;
-use super::words::{duration, instant};
+use super::words::{duration, instant, number, push_number};
 
 type Headers = Vec<(&'static str, String)>;
 
@@ -64,39 +62,46 @@ fn ratelimit(policy: &Policy, statuses: &[Status], headers: &mut Headers) {
     let mut state = String::with_capacity(40 * statuses.len());
     for status in statuses {
         let Some(limit) = policy.limit(status.limit) else { continue };
-        let separator = if policies.is_empty() { "" } else { ", " };
-        let seconds = status.reset_ns.div_ceil(NANOS_PER_SECOND);
-        let (quota, unit) = (limit.most(), limit.meter.unit());
-        let _ = match &limit.kind {
+        if matches!(limit.kind, Kind::PerRequest(_) | Kind::Memory(_)) {
+            continue;
+        }
+        item(&mut policies, &limit.name, ";q=", limit.most());
+        match &limit.kind {
             Kind::Rate(rate) => {
-                write!(
-                    policies,
-                    "{separator}\"{}\";q={quota};w={}",
-                    limit.name,
-                    (rate.period_ns() / NANOS_PER_SECOND).max(1)
-                )
+                policies.push_str(";w=");
+                push_number(&mut policies, (rate.period_ns() / NANOS_PER_SECOND).max(1));
             }
             Kind::Window(span) => {
-                write!(policies, "{separator}\"{}\";q={quota};w={}", limit.name, span.period_s())
+                policies.push_str(";w=");
+                push_number(&mut policies, u64::from(span.period_s()));
             }
-            Kind::Quota { .. } => write!(policies, "{separator}\"{}\";q={quota}", limit.name),
-            Kind::Concurrency(_) => {
-                write!(policies, "{separator}\"{}\";q={quota};qu=\"concurrent-requests\"", limit.name)
-            }
-            Kind::PerRequest(_) | Kind::Memory(_) => continue,
-        };
-        if limit.meter != Meter::Requests {
-            let _ = write!(policies, ";tollgate-unit=\"{unit}\"");
+            Kind::Concurrency(_) => policies.push_str(";qu=\"concurrent-requests\""),
+            _ => {}
         }
-        let _ = write!(state, "{separator}\"{}\";r={}", limit.name, status.remaining);
-        if seconds > 0 {
-            let _ = write!(state, ";t={seconds}");
+        if limit.meter != Meter::Requests {
+            policies.push_str(";tollgate-unit=\"");
+            policies.push_str(limit.meter.unit());
+            policies.push('"');
+        }
+        item(&mut state, &limit.name, ";r=", status.remaining);
+        if status.reset_ns > 0 {
+            state.push_str(";t=");
+            push_number(&mut state, status.reset_ns.div_ceil(NANOS_PER_SECOND));
         }
     }
     if !policies.is_empty() {
         headers.push(("ratelimit-policy", policies));
         headers.push(("ratelimit", state));
     }
+}
+
+/// `"name";key=number`, with what separates it from the item before.
+fn item(list: &mut String, name: &str, key: &str, amount: u64) {
+    list.push_str(if list.is_empty() { "\"" } else { ", \"" });
+    list.push_str(name);
+    list.push('"');
+    list.push_str(key);
+    push_number(list, amount);
 }
 
 type Found<'p> = Option<(&'p Limit, Status)>;
@@ -133,8 +138,8 @@ fn openai(requests: Found<'_>, tokens: Found<'_>, headers: &mut Headers) {
     ];
     for ((limit_name, remaining, reset), found) in names.into_iter().zip([requests, tokens]) {
         if let Some((limit, status)) = found {
-            headers.push((limit_name, limit.most().to_string()));
-            headers.push((remaining, status.remaining.to_string()));
+            headers.push((limit_name, number(limit.most())));
+            headers.push((remaining, number(status.remaining)));
             headers.push((reset, duration(status.reset_ns)));
         }
     }
@@ -179,8 +184,8 @@ const ANTHROPIC: [(Meter, [&str; 3]); 4] = [
 fn anthropic(names: &[&'static str; 3], found: Found<'_>, now: Now, headers: &mut Headers) {
     let [limit_name, remaining, reset] = *names;
     if let Some((limit, status)) = found {
-        headers.push((limit_name, limit.most().to_string()));
-        headers.push((remaining, status.remaining.to_string()));
+        headers.push((limit_name, number(limit.most())));
+        headers.push((remaining, number(status.remaining)));
         headers.push((reset, instant(now, status.reset_ns)));
     }
 }
@@ -193,8 +198,8 @@ fn mistral(requests: Found<'_>, tokens: Found<'_>, headers: &mut Headers) {
     ];
     for ((limit_name, remaining), found) in names.into_iter().zip([requests, tokens]) {
         if let Some((limit, status)) = found {
-            headers.push((limit_name, limit.most().to_string()));
-            headers.push((remaining, status.remaining.to_string()));
+            headers.push((limit_name, number(limit.most())));
+            headers.push((remaining, number(status.remaining)));
         }
     }
 }
