@@ -70,6 +70,7 @@ unsafe extern "C" {
         data: *mut *mut u8,
         size: *mut usize,
     ) -> u32;
+    fn proxy_set_buffer_bytes(buffer: u32, start: usize, most: usize, data: *const u8, size: usize) -> u32;
     fn proxy_get_property(path: *const u8, path_size: usize, data: *mut *mut u8, size: *mut usize) -> u32;
     fn proxy_set_property(path: *const u8, path_size: usize, value: *const u8, size: usize) -> u32;
     fn proxy_get_shared_data(
@@ -179,6 +180,12 @@ pub fn remove_header(map: Map, name: &str) -> Result<(), Failed> {
 pub fn buffer(buffer: Buffer, most: usize) -> Option<Vec<u8>> {
     // SAFETY: see `bytes`.
     bytes(|data, size| unsafe { proxy_get_buffer_bytes(buffer as u32, 0, most, data, size) }).ok().flatten()
+}
+
+/// Replaces all that a buffer holds now: `held` bytes.
+pub fn set_buffer(buffer: Buffer, held: usize, value: &[u8]) -> Result<(), Failed> {
+    // SAFETY: the host reads within the given length.
+    check(unsafe { proxy_set_buffer_bytes(buffer as u32, 0, held, value.as_ptr(), value.len()) })
 }
 
 /// A property; path elements are separated by NUL.

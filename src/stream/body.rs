@@ -1,18 +1,95 @@
-//! What passes through: the answer's body, followed while it goes by.
+//! What passes through: the request's body, read once, and the answer's, followed while it goes by.
 
-use tollgate_core::traffic::{Dialect, ResponseParser};
+use tollgate_core::traffic::{Dialect, ResponseParser, UsageStripper, ask_usage};
 
-use crate::host::{self, Map};
+use super::Stream;
+use crate::host::{self, Buffer, Map};
+use crate::worker::State;
 
-/// A parser for an answer whose headers are here.
-pub(super) fn parser(dialect: Dialect) -> ResponseParser {
-    let mut parser = ResponseParser::new(dialect);
-    for name in dialect.usage_headers() {
-        if let Some(value) = host::header(Map::Response, name)
-            && let Ok(value) = core::str::from_utf8(&value)
-        {
-            parser.header(name, value);
+/// What an answer is read with.
+pub(super) struct Answer {
+    parser: ResponseParser,
+    /// Takes out again what was not asked for by the client.
+    stripper: Option<UsageStripper>,
+}
+
+impl Answer {
+    /// For an answer whose headers are here. `asked` is what the client did not ask for.
+    pub fn new(state: &mut State, dialect: Dialect, asked: bool) -> Self {
+        let encoding = header("content-encoding");
+        let mut parser = ResponseParser::encoded(dialect, &encoding);
+        if parser.is_unread() {
+            state.metrics.count("tollgate_unread_encoding", 1);
+        }
+        for name in dialect.usage_headers() {
+            if let Some(value) = host::header(Map::Response, name)
+                && let Ok(value) = core::str::from_utf8(&value)
+            {
+                parser.header(name, value);
+            }
+        }
+        // What is compressed passes as it is: a client that gets more than it asked for can ignore it.
+        let stripper = (asked && encoding.is_empty()).then(UsageStripper::default);
+        if stripper.is_some() {
+            // The body gets shorter.
+            let _ = host::remove_header(Map::Response, "content-length");
+        }
+        Self { parser, stripper }
+    }
+
+    /// The next bytes of the body, and its end.
+    pub fn pass(&mut self, size: usize, ends: bool) {
+        let chunk = if size == 0 { None } else { host::buffer(Buffer::Response, size) };
+        let chunk = chunk.unwrap_or_default();
+        self.parser.feed(&chunk);
+        let Some(stripper) = &mut self.stripper else { return };
+        let mut out = Vec::with_capacity(chunk.len());
+        stripper.feed(&chunk, &mut out);
+        if ends {
+            stripper.finish(&mut out);
+        }
+        if out != chunk {
+            let _ = host::set_buffer(Buffer::Response, size, &out);
         }
     }
-    parser
+
+    /// What was seen of it.
+    pub const fn parser(&self) -> &ResponseParser {
+        &self.parser
+    }
+}
+
+fn header(name: &str) -> String {
+    host::header(Map::Response, name).and_then(|value| String::from_utf8(value).ok()).unwrap_or_default()
+}
+
+impl Stream {
+    /// Reads the request's body, all of which is here, and asks for the usage of its answer where that is missing.
+    pub(super) fn inspect(&mut self, size: usize) {
+        let Some(endpoint) = &self.endpoint else { return };
+        let body = if size == 0 { None } else { host::buffer(Buffer::Request, size) };
+        let body = body.unwrap_or_default();
+        let facts = endpoint.inspect(&body);
+        if self.may_ask
+            && let Some(asking) = ask_usage(&facts, &body)
+        {
+            self.asked = replace_request(size, &asking);
+        }
+        self.facts = Some(facts);
+    }
+}
+
+/// Replaces the request's body. Its length goes first: a body that is longer than it says is another request to the
+/// upstream. Without one the body comes in chunks.
+fn replace_request(size: usize, body: &[u8]) -> bool {
+    const LENGTH: &str = "content-length";
+    let told = host::header(Map::Request, LENGTH).is_some();
+    if told && host::set_header(Map::Request, LENGTH, &body.len().to_string()).is_err() {
+        return false;
+    }
+    let replaced = host::set_buffer(Buffer::Request, size, body).is_ok();
+    if told && !replaced {
+        let _ = host::set_header(Map::Request, LENGTH, &size.to_string());
+    }
+    replaced
 }

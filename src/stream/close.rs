@@ -5,7 +5,6 @@ use std::rc::Rc;
 use tollgate_core::billing::{self, Charged, Ending};
 use tollgate_core::limiter::Demand;
 use tollgate_core::record::{self, Facts};
-use tollgate_core::traffic::ResponseParser;
 use tollgate_wire::Outcome;
 
 use super::{Phase, Stream, count};
@@ -56,7 +55,7 @@ impl Stream {
         let (Some(facts), Ok(rate)) = (&self.facts, self.rate()) else {
             return Charged { outcome: self.outcome_unread(), ..Charged::default() };
         };
-        let seen = self.parser.as_ref().map(ResponseParser::observed).unwrap_or_default();
+        let seen = self.answer.as_ref().map(|answer| answer.parser().observed()).unwrap_or_default();
         let charged =
             billing::charge(policy, rate, &self.route.action, facts, &demand.expected, &seen, self.ending);
         if charged.outcome == Outcome::Ok {

@@ -9,20 +9,12 @@ use tollgate_core::billing;
 use tollgate_core::limiter::{Admission, Decision, Demand, Refusal, Undecided};
 use tollgate_core::policy::Standing;
 use tollgate_core::policy::config::{Contention, Enforcement};
-use tollgate_core::traffic::Dialect;
 
 use super::{Phase, Stream, count};
-use crate::host::{self, Buffer};
+use crate::host;
 use crate::worker::State;
 
 impl Stream {
-    pub(super) fn inspect(&mut self, size: usize) {
-        if let Some(endpoint) = &self.endpoint {
-            let body = if size == 0 { None } else { host::buffer(Buffer::Request, size) };
-            self.facts = Some(endpoint.inspect(&body.unwrap_or_default()));
-        }
-    }
-
     /// Turns away who may not come in at all, before the body is awaited. None: the request goes on.
     pub(super) fn enter(&mut self, identified: bool) -> Option<Action> {
         self.decided = host::now();
@@ -91,7 +83,7 @@ impl Stream {
     }
 
     /// Refuses, unless everything is in shadow: then it is counted, and None says that the request goes on.
-    fn reject(&mut self, state: &mut State, rejection: Rejection<'_>) -> Option<Action> {
+    pub(super) fn reject(&mut self, state: &mut State, rejection: Rejection<'_>) -> Option<Action> {
         if self.enforcement == Enforcement::On {
             return Some(self.refuse(state, rejection));
         }

@@ -8,6 +8,7 @@ mod close;
 mod count;
 mod decide;
 mod route;
+mod unread;
 
 use std::rc::Rc;
 
@@ -18,10 +19,10 @@ use tollgate_core::limiter::{Admission, Demand};
 use tollgate_core::policy::config::Enforcement;
 use tollgate_core::policy::{Attributes, Caller};
 use tollgate_core::time::Now;
-use tollgate_core::traffic::{Dialect, Endpoint, RequestFacts, ResponseParser};
+use tollgate_core::traffic::{Dialect, Endpoint, RequestFacts};
 
 use crate::headers::Headers;
-use crate::host::{self, Buffer, Map};
+use crate::host::{self, Map};
 use crate::worker::Worker;
 use route::Route;
 
@@ -51,7 +52,13 @@ pub struct Stream {
     endpoint: Option<Endpoint>,
     /// What the body asks for; None where nobody reads it.
     facts: Option<RequestFacts>,
-    parser: Option<ResponseParser>,
+    /// The usage of a stream may be asked for.
+    may_ask: bool,
+    /// It was, and not by the client.
+    asked: bool,
+    /// Bytes of the request's body that have passed unread.
+    unread_bytes: u64,
+    answer: Option<body::Answer>,
     decided: Now,
     ending: Ending,
 }
@@ -68,7 +75,10 @@ impl Stream {
             route: Route::default(),
             endpoint: None,
             facts: None,
-            parser: None,
+            may_ask: false,
+            asked: false,
+            unread_bytes: 0,
+            answer: None,
             decided: Now::default(),
             ending: Ending::default(),
         }
@@ -147,23 +157,32 @@ impl HttpContext for Stream {
             self.inspect(0);
             return self.decide();
         }
-        Action::Pause
+        self.plan(&headers)
     }
 
     fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
         match self.phase {
+            Phase::Waiting if self.is_too_large(size as u64) => {
+                self.unread_bytes = size as u64;
+                self.larger(size as u64)
+            }
             Phase::Waiting if end_of_stream => {
                 self.inspect(size);
                 self.decide()
             }
             Phase::Waiting | Phase::Refused(_) => Action::Pause,
-            Phase::Admitted(..) | Phase::Done => Action::Continue,
+            Phase::Admitted(..) | Phase::Done => {
+                self.passes_unread(size);
+                Action::Continue
+            }
         }
     }
 
     fn on_http_request_trailers(&mut self, _count: usize) -> Action {
         match self.phase {
             Phase::Waiting => {
+                // The body has been handed over already.
+                self.may_ask = false;
                 self.inspect(usize::MAX);
                 self.decide()
             }
@@ -180,17 +199,17 @@ impl HttpContext for Stream {
         let status = status.and_then(|bytes| core::str::from_utf8(&bytes).ok()?.parse().ok());
         self.announce(admission);
         self.ending = Ending { status: status.unwrap_or(0), complete: end_of_stream };
-        if self.facts.is_some() && self.ending.status < 400 {
-            self.parser = self.dialect().map(body::parser);
+        if let Some(dialect) = self.dialect().filter(|_| self.facts.is_some() && self.ending.status < 400) {
+            let worker = Rc::clone(&self.worker);
+            let answer = body::Answer::new(&mut worker.state.borrow_mut(), dialect, self.asked);
+            self.answer = Some(answer);
         }
         Action::Continue
     }
 
     fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        if let (Some(parser), true) = (&mut self.parser, size > 0)
-            && let Some(chunk) = host::buffer(Buffer::Response, size)
-        {
-            parser.feed(&chunk);
+        if let Some(answer) = &mut self.answer {
+            answer.pass(size, end_of_stream);
         }
         self.ending.complete |= end_of_stream;
         Action::Continue

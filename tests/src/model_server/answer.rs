@@ -6,15 +6,17 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::body::{split, stream_of};
+use super::body::{compressed, split, stream_of};
+use super::endpoint::Endpoint;
 use super::knobs::Knobs;
-use super::prompt::{Dialect, Prompt};
+use super::openai;
+use super::plan::{Planned, plan};
+use super::prompt::Prompt;
 use super::served::{Log, ModelUsage, Served};
-use super::{anthropic, openai};
 
 /// Largest request body read, in bytes: above what Envoy is configured to let through.
 const BODY_BYTES_MAX: usize = 64 << 20;
@@ -34,12 +36,12 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    fn new(prompt: &Prompt, knobs: &Knobs, number: u64) -> Self {
+    pub fn new(prompt: &Prompt, knobs: &Knobs, number: u64) -> Self {
         let cap = prompt.output_cap.unwrap_or(u64::MAX);
         let output = knobs.output_tokens.min(cap);
         let reasoning = knobs.reasoning.min(output);
         Self {
-            id: format!("mock-{number:08}"),
+            id: knobs.id.clone().unwrap_or_else(|| format!("mock-{number:08}")),
             usage: ModelUsage {
                 input: prompt.tokens,
                 cache_read: knobs.cache_read,
@@ -95,8 +97,9 @@ pub(super) async fn answer(log: Arc<Log>, request: Request) -> Response {
     if !knobs.delay.is_zero() {
         tokio::time::sleep(knobs.delay).await;
     }
-    let planned = match (Dialect::of_path(&path), &head.method) {
-        (Some(dialect), &Method::POST) => chat(dialect, &body, &knobs, exchange.number()),
+    let target = head.uri.path_and_query().map_or(path.as_str(), |target| target.as_str());
+    let planned = match (Endpoint::of(target), &head.method) {
+        (Some(endpoint), &Method::POST) => plan(&endpoint, &body, &knobs, exchange.number()),
         (None, &Method::GET) if path.ends_with("/v1/models") => Planned::json(200, &models()),
         _ => {
             let message = format!("unknown URL: {} {path}", head.method);
@@ -109,14 +112,24 @@ pub(super) async fn answer(log: Arc<Log>, request: Request) -> Response {
     for (name, value) in planned.headers {
         response = response.header(*name, HeaderValue::from_static(value));
     }
+    for (name, value) in &planned.usage_headers {
+        response = response.header(*name, *value);
+    }
+    if let Some(encoding) = &knobs.encoding {
+        response = response.header(CONTENT_ENCODING, encoding);
+    }
+    let events = match &knobs.encoding {
+        Some(encoding) => compressed(planned.events, encoding),
+        None => planned.events,
+    };
     let events = match knobs.split {
-        Some(bytes) => split(planned.events, bytes),
+        Some(bytes) => split(events, bytes),
         None => {
             if !planned.stream {
-                let length: usize = planned.events.iter().map(|event| event.bytes.len()).sum();
+                let length: usize = events.iter().map(|event| event.bytes.len()).sum();
                 response = response.header(CONTENT_LENGTH, length);
             }
-            planned.events
+            events
         }
     };
     let body = Body::from_stream(stream_of(events, &knobs, planned.usage, exchange));
@@ -125,65 +138,6 @@ pub(super) async fn answer(log: Arc<Log>, request: Request) -> Response {
         *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
         response
     })
-}
-
-/// An answer ready to be sent.
-struct Planned {
-    status: u16,
-    content_type: &'static str,
-    headers: &'static [(&'static str, &'static str)],
-    events: Vec<Event>,
-    stream: bool,
-    usage: ModelUsage,
-}
-
-impl Planned {
-    fn json(status: u16, value: &Value) -> Self {
-        Self {
-            status,
-            content_type: "application/json",
-            headers: &[],
-            events: vec![Event::new(value.to_string(), 0)],
-            stream: false,
-            usage: ModelUsage::default(),
-        }
-    }
-}
-
-fn chat(dialect: Dialect, body: &[u8], knobs: &Knobs, number: u64) -> Planned {
-    let error_body = match dialect {
-        Dialect::OpenAi => openai::error_body,
-        Dialect::Anthropic => anthropic::error_body,
-    };
-    let prompt = match Prompt::parse(dialect, body) {
-        Ok(prompt) => prompt,
-        Err(message) => return Planned::json(400, &error_body(400, &message)),
-    };
-    if knobs.status >= 400 {
-        return Planned::json(knobs.status, &error_body(knobs.status, "The mock was told to fail."));
-    }
-    let answer = Answer::new(&prompt, knobs, number);
-    let (headers, events) = match (dialect, prompt.stream) {
-        (Dialect::OpenAi, true) => (&openai::HEADERS, openai::events(&prompt, &answer)),
-        (Dialect::Anthropic, true) => (&anthropic::HEADERS, anthropic::events(&prompt, &answer)),
-        (Dialect::OpenAi, false) => (&openai::HEADERS, whole(&openai::json_body(&prompt, &answer), &answer)),
-        (Dialect::Anthropic, false) => {
-            (&anthropic::HEADERS, whole(&anthropic::json_body(&prompt, &answer), &answer))
-        }
-    };
-    let content_type = if prompt.stream { "text/event-stream; charset=utf-8" } else { "application/json" };
-    Planned {
-        status: knobs.status,
-        content_type,
-        headers,
-        events,
-        stream: prompt.stream,
-        usage: answer.usage,
-    }
-}
-
-fn whole(body: &Value, answer: &Answer) -> Vec<Event> {
-    vec![Event::new(body.to_string(), answer.usage.output)]
 }
 
 fn models() -> Value {

@@ -1,9 +1,12 @@
 //! A response body that leaves piece by piece, at its own pace, and bills as it goes.
 
 use std::convert::Infallible;
+use std::io::Write;
 use std::time::Duration;
 
 use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::{GzEncoder, ZlibEncoder};
 use futures_util::stream::{self, Stream};
 
 use super::answer::Event;
@@ -56,6 +59,25 @@ pub(super) fn stream_of(
         }
         Some((Ok(event.bytes), body))
     })
+}
+
+/// Compresses the events as they come, each flushed so that a reader has it at once. An encoding that is not known
+/// leaves them as they are.
+pub(super) fn compressed(events: Vec<Event>, encoding: &str) -> Vec<Event> {
+    match encoding {
+        "gzip" => each(events, GzEncoder::new(Vec::new(), Compression::default()), GzEncoder::get_mut),
+        "deflate" => each(events, ZlibEncoder::new(Vec::new(), Compression::default()), ZlibEncoder::get_mut),
+        _ => events,
+    }
+}
+
+fn each<W: Write>(events: Vec<Event>, mut encoder: W, out: fn(&mut W) -> &mut Vec<u8>) -> Vec<Event> {
+    let write = |event: Event| {
+        // Nothing fails that is written to memory.
+        let _ = encoder.write_all(&event.bytes).and_then(|()| encoder.flush());
+        Event { bytes: std::mem::take(out(&mut encoder)).into(), generated: event.generated }
+    };
+    events.into_iter().map(write).collect()
 }
 
 /// Cuts the events' bytes into pieces of `bytes`, wherever that falls. A piece bills what its last event does.

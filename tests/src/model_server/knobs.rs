@@ -32,6 +32,10 @@ pub struct Knobs {
     pub cache_write: u64,
     /// `x-mock-reasoning`: so many of the output tokens are reasoning and do not show.
     pub reasoning: u64,
+    /// `x-mock-id`: the answer's id, which otherwise is another for each.
+    pub id: Option<String>,
+    /// `x-mock-encoding`: compress the body like this (`gzip`, `deflate`), or only say so (anything else).
+    pub encoding: Option<String>,
     /// `x-mock-hang-after`: stop after so many chunks of the body and keep the connection open.
     pub hang_after: Option<usize>,
 }
@@ -55,6 +59,8 @@ impl Knobs {
             cache_read: tokens("x-mock-cache-read").unwrap_or_default(),
             cache_write: tokens("x-mock-cache-write").unwrap_or_default(),
             reasoning: tokens("x-mock-reasoning").unwrap_or_default(),
+            id: number(headers, "x-mock-id"),
+            encoding: number(headers, "x-mock-encoding"),
             hang_after: number(headers, "x-mock-hang-after"),
         }
     }

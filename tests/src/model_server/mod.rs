@@ -1,18 +1,24 @@
 //! A model server with real wire shapes and a tokenizer anybody can check by hand.
 //!
-//! It answers OpenAI chat completions and Anthropic messages, JSON and SSE, and keeps a log of what it was sent and
+//! It speaks every API that Tollgate reads ([`Dialect`]), streamed and not, and keeps a log of what it was sent and
 //! what it billed, so that a scenario can compare the bill with Tollgate's. How it answers is told per request by
 //! `x-mock-*` headers (see [`Knobs`]): a scenario needs no second server for a slow, broken or silent model.
 //!
-//! The tokenizer: one token is one word, that is a run of characters without white space, in the text parts of the
-//! messages (and of Anthropic's `system`). Roles, names, tools and images cost nothing. The road not taken is a real
+//! The tokenizer: one token is one word, that is a run of characters without white space, in the text of the prompt
+//! (and of Anthropic's `system`). Roles, names, tools and images cost nothing. The road not taken is a real
 //! tokenizer: megabytes of tables, and nobody could tell a wrong count from a right one.
 
 mod answer;
 mod anthropic;
+mod aws;
 mod body;
+mod endpoint;
+mod google;
 mod knobs;
 mod openai;
+mod openai_more;
+mod others;
+mod plan;
 mod prompt;
 mod served;
 mod text;
@@ -28,8 +34,8 @@ use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+pub use endpoint::{Dialect, Endpoint};
 pub use knobs::Knobs;
-pub use prompt::Dialect;
 pub use served::{Exchange, InFlight, ModelUsage, Served};
 pub use text::{prompt_of, word};
 

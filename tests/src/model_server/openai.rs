@@ -10,7 +10,7 @@ use super::text::{word, words};
 /// When every answer was made: nothing depends on it.
 const CREATED: u64 = 1_795_305_600;
 
-fn usage_json(usage: ModelUsage) -> Value {
+pub(super) fn usage_json(usage: ModelUsage) -> Value {
     let prompt = usage.input + usage.cache_read + usage.cache_write;
     json!({
         "prompt_tokens": prompt,

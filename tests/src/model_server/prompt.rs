@@ -2,29 +2,8 @@
 
 use serde_json::Value;
 
+use super::endpoint::{Dialect, Endpoint};
 use super::text::tokens;
-
-/// The API a request speaks, by its path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dialect {
-    /// `POST .../v1/chat/completions`
-    OpenAi,
-    /// `POST .../v1/messages`
-    Anthropic,
-}
-
-impl Dialect {
-    /// The dialect of a path, whatever stands before it.
-    pub fn of_path(path: &str) -> Option<Self> {
-        if path.ends_with("/v1/chat/completions") {
-            Some(Self::OpenAi)
-        } else if path.ends_with("/v1/messages") {
-            Some(Self::Anthropic)
-        } else {
-            None
-        }
-    }
-}
 
 /// What of the request decides the answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,29 +26,68 @@ pub(super) struct Prompt {
 
 impl Prompt {
     /// Reads a body; the error is the provider's message.
-    pub fn parse(dialect: Dialect, body: &[u8]) -> Result<Self, String> {
+    pub fn parse(endpoint: &Endpoint, body: &[u8]) -> Result<Self, String> {
         let body: Value = serde_json::from_slice(body).map_err(|error| format!("invalid JSON: {error}"))?;
-        let model = body["model"].as_str().ok_or("you must provide a model parameter")?.to_owned();
-        let messages = body["messages"].as_array().ok_or("missing required parameter: 'messages'")?;
-        let mut count: u64 = messages.iter().map(|message| text_tokens(&message["content"])).sum();
-        let output_cap = match dialect {
-            Dialect::OpenAi => body["max_completion_tokens"].as_u64().or_else(|| body["max_tokens"].as_u64()),
-            Dialect::Anthropic => {
-                count += text_tokens(&body["system"]);
-                Some(body["max_tokens"].as_u64().ok_or("max_tokens: Field required")?)
-            }
+        let model = endpoint.model.as_deref().or_else(|| body["model"].as_str());
+        let model = match endpoint.dialect {
+            Dialect::LlamaCpp | Dialect::Mcp => model.unwrap_or("local"),
+            _ => model.ok_or("you must provide a model parameter")?,
         };
         let options = &body["stream_options"];
+        let streams_unasked = endpoint.dialect == Dialect::Ollama;
         Ok(Self {
-            model,
-            tokens: count,
-            output_cap,
-            choices: body["n"].as_u64().filter(|_| dialect == Dialect::OpenAi).unwrap_or(1).clamp(1, 16),
-            stream: body["stream"].as_bool().unwrap_or_default(),
+            model: model.to_owned(),
+            tokens: text_of(endpoint.dialect, &body)?,
+            output_cap: cap_of(endpoint.dialect, &body)?,
+            choices: match endpoint.dialect {
+                Dialect::OpenAi | Dialect::Completions => body["n"].as_u64().unwrap_or(1).clamp(1, 16),
+                _ => 1,
+            },
+            stream: endpoint.stream.unwrap_or(body["stream"].as_bool().unwrap_or(streams_unasked)),
             include_usage: options["include_usage"].as_bool().unwrap_or_default(),
             obfuscation: options["include_obfuscation"].as_bool().unwrap_or(true),
         })
     }
+}
+
+/// Tokens of the prompt.
+fn text_of(dialect: Dialect, body: &Value) -> Result<u64, String> {
+    let messages = |list: &Value, content: &str| -> Result<u64, String> {
+        let list = list.as_array().ok_or("missing required parameter: 'messages'")?;
+        Ok(list.iter().map(|message| text_tokens(&message[content])).sum())
+    };
+    Ok(match dialect {
+        Dialect::Anthropic | Dialect::Invoke => {
+            messages(&body["messages"], "content")? + text_tokens(&body["system"])
+        }
+        Dialect::OpenAi | Dialect::Cohere | Dialect::Ollama | Dialect::Converse => {
+            messages(&body["messages"], "content")?
+        }
+        Dialect::Gemini => messages(&body["contents"], "parts")?,
+        Dialect::Responses if body["input"].is_array() => messages(&body["input"], "content")?,
+        Dialect::Responses | Dialect::Embeddings => text_tokens(&body["input"]),
+        Dialect::Completions | Dialect::Mistral | Dialect::LlamaCpp => text_tokens(&body["prompt"]),
+        Dialect::Tgi => text_tokens(&body["inputs"]),
+        Dialect::Mcp => 0,
+    })
+}
+
+/// The most output tokens that are wanted.
+fn cap_of(dialect: Dialect, body: &Value) -> Result<Option<u64>, String> {
+    Ok(match dialect {
+        Dialect::OpenAi => body["max_completion_tokens"].as_u64().or_else(|| body["max_tokens"].as_u64()),
+        Dialect::Anthropic | Dialect::Invoke => {
+            Some(body["max_tokens"].as_u64().ok_or("max_tokens: Field required")?)
+        }
+        Dialect::Responses => body["max_output_tokens"].as_u64(),
+        Dialect::Gemini => body["generationConfig"]["maxOutputTokens"].as_u64(),
+        Dialect::Converse => body["inferenceConfig"]["maxTokens"].as_u64(),
+        Dialect::Ollama => body["options"]["num_predict"].as_u64(),
+        Dialect::Tgi => body["parameters"]["max_new_tokens"].as_u64(),
+        Dialect::LlamaCpp => body["n_predict"].as_u64(),
+        Dialect::Embeddings | Dialect::Mcp => Some(0),
+        Dialect::Completions | Dialect::Cohere | Dialect::Mistral => body["max_tokens"].as_u64(),
+    })
 }
 
 /// Tokens of a content: a string, or a list of parts of which those of type `text` count.
@@ -85,13 +103,17 @@ fn text_tokens(content: &Value) -> u64 {
 mod tests {
     use super::*;
 
+    fn parse(path: &str, body: &[u8]) -> Result<Prompt, String> {
+        Prompt::parse(&Endpoint::of(path).unwrap(), body)
+    }
+
     #[test]
     fn only_the_text_of_messages_counts() {
         let body = br#"{"model":"m","n":2,"max_tokens":9,"max_completion_tokens":5,"stream":true,
             "stream_options":{"include_usage":true},"messages":[{"role":"developer","content":"be brief"},
             {"role":"user","content":[{"type":"text","text":"one two three"},
             {"type":"image_url","image_url":{"url":"data:,x y z"}}]}]}"#;
-        let prompt = Prompt::parse(Dialect::OpenAi, body).unwrap();
+        let prompt = parse("/v1/chat/completions", body).unwrap();
         assert_eq!((prompt.tokens, prompt.output_cap, prompt.choices), (5, Some(5), 2));
         assert!(prompt.stream && prompt.include_usage && prompt.obfuscation);
     }
@@ -100,15 +122,8 @@ mod tests {
     fn anthropic_counts_the_system_prompt_and_requires_a_cap() {
         let body = br#"{"model":"m","max_tokens":3,"system":[{"type":"text","text":"a b"}],
             "messages":[{"role":"user","content":"c"}]}"#;
-        assert_eq!(Prompt::parse(Dialect::Anthropic, body).unwrap().tokens, 3);
+        assert_eq!(parse("/v1/messages", body).unwrap().tokens, 3);
         let uncapped = br#"{"model":"m","messages":[]}"#;
-        assert!(Prompt::parse(Dialect::Anthropic, uncapped).unwrap_err().contains("max_tokens"));
-    }
-
-    #[test]
-    fn the_end_of_the_path_is_the_dialect() {
-        assert_eq!(Dialect::of_path("/team/v1/chat/completions"), Some(Dialect::OpenAi));
-        assert_eq!(Dialect::of_path("/v1/messages"), Some(Dialect::Anthropic));
-        assert_eq!(Dialect::of_path("/v1/messages/count_tokens"), None);
+        assert!(parse("/v1/messages", uncapped).unwrap_err().contains("max_tokens"));
     }
 }

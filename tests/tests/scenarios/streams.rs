@@ -109,12 +109,6 @@ async fn an_answer_without_usage_is_charged_by_an_estimate() {
     let answers = [
         ("json", Call::openai(OPENAI_MODEL, 200).header("x-mock-omit-usage", 1)),
         ("sse", Call::openai(OPENAI_MODEL, 200).streamed().header("x-mock-omit-usage", 1)),
-        (
-            "not-asked",
-            Call::openai(OPENAI_MODEL, 200).streamed().edit(|body| {
-                body["stream_options"] = serde_json::Value::Null;
-            }),
-        ),
         ("claude", Call::anthropic(CLAUDE_MODEL, 200, 500).streamed().header("x-mock-omit-usage", 1)),
     ];
     for (name, call) in answers {

@@ -107,6 +107,8 @@ pub struct Policy {
     pub unknown_model: UnknownModel,
     /// What is reserved before the answer is known.
     pub reservation: config::Reservation,
+    /// How requests and answers are read.
+    pub traffic: config::Traffic,
     /// Percent of a quota at which to warn, ascending, at most 8.
     pub thresholds: Vec<u8>,
     /// Which headers clients get.

@@ -105,7 +105,28 @@ impl Endpoint {
 
     /// Reads a request's body: see [`inspect_request`]. What the path says is not up to the body.
     pub fn inspect(&self, body: &[u8]) -> RequestFacts {
-        let mut facts = inspect_request(self.dialect, body);
+        self.and_path(inspect_request(self.dialect, body))
+    }
+
+    /// What there is to know of a body that is not read, so many bytes long: its input by its size, which is more than
+    /// the text in it, and nothing that only the body says.
+    pub fn estimate(&self, bytes: u64) -> RequestFacts {
+        self.and_path(RequestFacts::unread(self.dialect, bytes))
+    }
+
+    /// The facts of a call of a tool, from the headers `MCP-Protocol-Version`, `Mcp-Method` and `Mcp-Name`; `None` where
+    /// the version has no such headers, or the name can't be read. Only for servers that check them against the body.
+    pub fn call_in_headers(&self, version: &str, method: &str, name: &str) -> Option<RequestFacts> {
+        let has_headers = self.dialect == Dialect::Mcp && version >= HEADERS_SINCE && !method.is_empty();
+        // Other names are in base64 (`=?base64?...?=`): then the body is read.
+        let plain = name.bytes().all(|byte| byte.is_ascii_graphic()) && !name.starts_with("=?");
+        (has_headers && plain).then(|| RequestFacts {
+            tool: (method == "tools/call").then(|| name.to_owned()),
+            ..RequestFacts::unread(self.dialect, 0)
+        })
+    }
+
+    fn and_path(&self, mut facts: RequestFacts) -> RequestFacts {
         if self.model.is_some() {
             facts.model.clone_from(&self.model);
         }
@@ -115,6 +136,9 @@ impl Endpoint {
         facts
     }
 }
+
+/// MCP's first version whose clients send the method and the name in headers.
+const HEADERS_SINCE: &str = "2026-07-28";
 
 /// Azure's first version of its API that takes `stream_options`; elsewhere there is no version.
 const OPTIONS_SINCE: &str = "2024-09-01";

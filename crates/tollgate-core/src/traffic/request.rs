@@ -66,6 +66,20 @@ pub fn inspect_request(dialect: Dialect, body: &[u8]) -> RequestFacts {
     reading.facts(malformed, body.len() as u64)
 }
 
+impl RequestFacts {
+    /// Of a body that is not read, so many bytes long.
+    pub(super) fn unread(dialect: Dialect, bytes: u64) -> Self {
+        let mut facts = Reading::new(dialect, 0).facts(true, bytes);
+        facts.malformed = false;
+        facts
+    }
+
+    /// More of a body that is not read has come: so many bytes in all.
+    pub fn is_at_least(&mut self, bytes: u64) {
+        self.input_estimate.0 = self.input_estimate.0.max(bytes.div_ceil(BYTES_PER_TOKEN));
+    }
+}
+
 /// The facts while they are being read.
 struct Reading {
     uses_model: bool,

@@ -2,116 +2,165 @@
 
 mod documents;
 mod facts;
+mod reader;
 
+use std::io::Write as _;
+
+use flate2::write::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use tollgate_wire::TokenCount;
 
 use super::dialect::Dialect;
-use super::event_stream;
-use super::sse;
 use super::usage::Observed;
-use documents::Documents;
+use reader::Reader;
 
-/// An answer of unknown form counts by its size, as prose would.
-const BYTES_PER_TOKEN: u64 = 4;
 /// Compressed prose takes about two bytes for what is a token.
 const COMPRESSED_BYTES_PER_TOKEN: u64 = 2;
+/// What a compressed answer may become; beyond it is counted by its size. Twice the largest answers known: what is
+/// larger was made to keep a worker busy.
+const DECODED_BYTES_MAX: u64 = 128 << 20;
 
 /// Follows an answer and tells at any time what it used.
 ///
-/// Whether the answer is JSON, a stream of events or of frames is told by its first byte, because content types lie.
-/// What is nothing of these is counted by size only.
-#[derive(Clone, Debug)]
+/// What is compressed with gzip or deflate is decoded beside the stream, in 32 KiB pieces.
 pub struct ResponseParser {
-    dialect: Dialect,
-    format: Format,
-    documents: Documents,
+    body: Body,
     body_bytes: u64,
+    /// The body can't be read: it counts by its size.
+    unread: bool,
 }
 
-#[derive(Clone, Debug)]
-enum Format {
-    Unknown,
-    /// One document, or one after the other.
-    Json,
-    Events(sse::Splitter),
-    Frames(event_stream::Splitter),
-    Opaque,
+enum Body {
+    Plain(Reader),
+    /// Not yet known whether with zlib's header, as RFC 9110 says, or without, as some servers do.
+    Deflate(Reader),
+    Zlib(Box<ZlibDecoder<Reader>>),
+    RawDeflate(Box<DeflateDecoder<Reader>>),
+    Gzip(Box<MultiGzDecoder<Reader>>),
+    /// While a decoder is being made.
+    Nothing,
+}
+
+impl core::fmt::Debug for ResponseParser {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        formatter.debug_struct("ResponseParser").field("body_bytes", &self.body_bytes).finish_non_exhaustive()
+    }
 }
 
 impl ResponseParser {
     /// A parser before the first byte of an answer.
     pub fn new(dialect: Dialect) -> Self {
-        Self { dialect, format: Format::Unknown, documents: Documents::new(dialect.spec()), body_bytes: 0 }
+        Self { body: Body::Plain(Reader::new(dialect)), body_bytes: 0, unread: false }
+    }
+
+    /// The same for an answer whose `content-encoding` is this.
+    pub fn encoded(dialect: Dialect, encoding: &str) -> Self {
+        let reader = Reader::new(dialect);
+        let body = match encoding.trim().to_ascii_lowercase().as_str() {
+            "" | "identity" => return Self::new(dialect),
+            "gzip" | "x-gzip" => Body::Gzip(Box::new(MultiGzDecoder::new(reader))),
+            "deflate" => Body::Deflate(reader),
+            _ => return Self { unread: true, ..Self::new(dialect) },
+        };
+        Self { body, body_bytes: 0, unread: false }
+    }
+
+    /// True when the body is encoded in a way that nobody here undoes, or is broken: it counts by its size.
+    pub const fn is_unread(&self) -> bool {
+        self.unread
     }
 
     /// Takes a response header: one of [`Dialect::usage_headers`] holds a counter.
     pub fn header(&mut self, name: &str, value: &str) {
-        let headers = self.dialect.spec().headers;
-        if let Some((_, counter)) = headers.iter().find(|(known, _)| *known == name)
-            && let Ok(amount) = value.trim().parse()
-        {
-            self.documents.facts.otherwise.set(*counter, amount);
+        if let Some(reader) = self.body.reader_mut() {
+            reader.header(name, value);
         }
-    }
-
-    /// The body can't be read, as when it is compressed in a way nobody here undoes: it counts by its size.
-    pub fn unreadable(&mut self) {
-        self.format = Format::Opaque;
     }
 
     /// Takes the next bytes of the body.
-    pub fn feed(&mut self, mut chunk: &[u8]) {
+    pub fn feed(&mut self, chunk: &[u8]) {
         self.body_bytes = self.body_bytes.saturating_add(chunk.len() as u64);
-        if matches!(self.format, Format::Unknown) {
-            let Some(start) = chunk.iter().position(|byte| !comes_before(*byte)) else { return };
-            chunk = chunk.split_at_checked(start).map_or(chunk, |(_, rest)| rest);
-            let framed = self.dialect.spec().frames.is_some();
-            self.format = chunk.first().map_or(Format::Unknown, |byte| format(*byte, framed));
+        if self.unread || chunk.is_empty() {
+            return;
         }
-        match &mut self.format {
-            Format::Json => self.documents.feed_all(chunk),
-            Format::Events(splitter) => splitter.feed(chunk, &mut self.documents),
-            Format::Frames(splitter) => splitter.feed(chunk, &mut self.documents),
-            Format::Opaque | Format::Unknown => {}
+        if let (Body::Deflate(_), Some(first)) = (&self.body, chunk.first()) {
+            self.body = core::mem::replace(&mut self.body, Body::Nothing).with_header(*first);
+        }
+        if self.body.decode(chunk).is_err() {
+            // What follows the end is nobody's.
+            self.unread = !self.body.reader().is_some_and(|reader| reader.observed().finished);
         }
     }
 
     /// What was seen so far: the final word after the last byte, and the best there is after an abort.
     pub fn observed(&self) -> Observed {
-        let facts = &self.documents.facts;
-        let (usage, reported) = facts.usage(self.dialect.uses_model());
-        let by_size = |bytes_per_token| TokenCount(self.body_bytes.div_ceil(bytes_per_token));
-        let output_estimate = match &self.format {
-            Format::Opaque => by_size(COMPRESSED_BYTES_PER_TOKEN),
-            _ if self.dialect == Dialect::Generic || self.documents.is_broken() => by_size(BYTES_PER_TOKEN),
-            _ => facts.text.tokens(),
-        };
-        Observed {
-            usage,
-            reported,
-            output_estimate,
-            body_bytes: self.body_bytes,
-            error: facts.error,
-            finished: facts.ended
-                || matches!(self.format, Format::Json) && self.documents.is_done() && !facts.goes_on,
-            model: facts.model(),
+        let read = self.body.reader().map(Reader::observed).unwrap_or_default();
+        let by_size = TokenCount(self.body_bytes.div_ceil(COMPRESSED_BYTES_PER_TOKEN));
+        let output_estimate =
+            if self.unread { read.output_estimate.max(by_size) } else { read.output_estimate };
+        Observed { output_estimate, body_bytes: read.body_bytes.max(self.body_bytes), ..read }
+    }
+}
+
+impl Body {
+    /// Chooses by the first byte: zlib's has the method in its lower half, which a raw stream of prose never has.
+    fn with_header(self, first: u8) -> Self {
+        const DEFLATE: u8 = 8;
+        match self {
+            Self::Deflate(reader) if first & 0x0F == DEFLATE => {
+                Self::Zlib(Box::new(ZlibDecoder::new(reader)))
+            }
+            Self::Deflate(reader) => Self::RawDeflate(Box::new(DeflateDecoder::new(reader))),
+            other => other,
+        }
+    }
+
+    /// Decodes and reads; what was decoded is read at once, because a stream may stop here.
+    fn decode(&mut self, chunk: &[u8]) -> std::io::Result<()> {
+        match self {
+            Self::Plain(reader) => {
+                reader.feed(chunk);
+                Ok(())
+            }
+            Self::Gzip(decoder) => decoder.write_all(chunk).and_then(|()| decoder.flush()),
+            Self::Zlib(decoder) => decoder.write_all(chunk).and_then(|()| decoder.flush()),
+            Self::RawDeflate(decoder) => decoder.write_all(chunk).and_then(|()| decoder.flush()),
+            Self::Deflate(_) | Self::Nothing => Ok(()),
+        }
+    }
+
+    fn reader(&self) -> Option<&Reader> {
+        match self {
+            Self::Plain(reader) | Self::Deflate(reader) => Some(reader),
+            Self::Gzip(decoder) => Some(decoder.get_ref()),
+            Self::Zlib(decoder) => Some(decoder.get_ref()),
+            Self::RawDeflate(decoder) => Some(decoder.get_ref()),
+            Self::Nothing => None,
+        }
+    }
+
+    fn reader_mut(&mut self) -> Option<&mut Reader> {
+        match self {
+            Self::Plain(reader) | Self::Deflate(reader) => Some(reader),
+            Self::Gzip(decoder) => Some(decoder.get_mut()),
+            Self::Zlib(decoder) => Some(decoder.get_mut()),
+            Self::RawDeflate(decoder) => Some(decoder.get_mut()),
+            Self::Nothing => None,
         }
     }
 }
 
-/// White space and the byte order mark.
-const fn comes_before(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0xEF | 0xBB | 0xBF)
-}
+/// Where a decoder writes.
+impl std::io::Write for Reader {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.body_bytes() > DECODED_BYTES_MAX {
+            return Err(std::io::ErrorKind::FileTooLarge.into());
+        }
+        self.feed(bytes);
+        Ok(bytes.len())
+    }
 
-/// Events begin with a field's name or a comment, frames with a length below 32 MiB; compressed data and markup with
-/// nothing of these.
-fn format(byte: u8, framed: bool) -> Format {
-    match byte {
-        b'{' | b'[' => Format::Json,
-        b':' | b'a'..=b'z' | b'A'..=b'Z' => Format::Events(sse::Splitter::new()),
-        0 | 1 if framed => Format::Frames(event_stream::Splitter::new()),
-        _ => Format::Opaque,
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 

@@ -8,6 +8,7 @@ mod limits;
 mod money;
 mod running;
 mod telling;
+mod traffic;
 
 use hashbrown::HashMap;
 
@@ -56,6 +57,7 @@ pub(super) fn policy(config: Config) -> Outcome<Policy> {
         enforcement: config.enforcement,
         prices: money::prices(&config.prices)?,
         unknown_model: config.prices.unknown,
+        traffic: traffic::traffic(config.traffic)?,
         thresholds: telling::thresholds(&config.warnings)?,
         slots: running::slots(&config.state)?,
         contention: config.state.contention,

@@ -20,6 +20,7 @@ mod messages;
 mod money;
 mod running;
 mod telling;
+mod traffic;
 
 pub use access::{Access, Enforcement, Exempt};
 pub use identity::{
@@ -33,6 +34,7 @@ pub use messages::Messages;
 pub use money::{Action, PriceConfig, Prices, Reservation, UnknownModel};
 pub use running::{Contention, Ledger, StateConfig};
 pub use telling::{Headers, Warnings};
+pub use traffic::{LargerBodies, Traffic};
 
 config! {
     /// The whole configuration.
@@ -75,6 +77,9 @@ config! {
         /// What is reserved before the answer is known.
         #[serde(default)]
         pub reservation: Reservation,
+        /// How requests and answers are read.
+        #[serde(default)]
+        pub traffic: Traffic,
         /// When to warn.
         #[serde(default)]
         pub warnings: Warnings,

@@ -195,3 +195,29 @@ fn usage_is_asked_only_where_the_server_knows_the_option_and_nothing_is_signed()
     }
     assert!(may("/anything", Some(Dialect::OpenAiChat), ""));
 }
+
+#[test]
+fn a_body_that_is_not_read_is_estimated_by_its_size() {
+    let endpoint = Endpoint::detect("POST", "/v1beta/models/g:streamGenerateContent", None).unwrap();
+    let mut facts = endpoint.estimate(4001);
+    assert_eq!((facts.input_estimate.0, facts.model.as_deref(), facts.stream), (1001, Some("g"), true));
+    assert_eq!((facts.output_cap, facts.choices, facts.malformed), (None, 1, false));
+    facts.is_at_least(4000);
+    assert_eq!(facts.input_estimate.0, 1001);
+    facts.is_at_least(8001);
+    assert_eq!(facts.input_estimate.0, 2001);
+}
+
+#[test]
+fn a_call_in_headers_is_read_where_the_version_has_them() {
+    let mcp = Endpoint::detect("POST", "/mcp", None).unwrap();
+    let tool = |version, method, name| mcp.call_in_headers(version, method, name).map(|facts| facts.tool);
+    assert_eq!(tool("2026-07-28", "tools/call", "search"), Some(Some("search".to_owned())));
+    assert_eq!(tool("2027-01-01", "prompts/get", "search"), Some(None));
+    assert_eq!(tool("2025-11-25", "tools/call", "search"), None);
+    assert_eq!(tool("", "tools/call", "search"), None);
+    assert_eq!(tool("2026-07-28", "", "search"), None);
+    assert_eq!(tool("2026-07-28", "tools/call", "=?base64?w6k=?="), None);
+    let chat = Endpoint::detect("POST", "/v1/chat/completions", None).unwrap();
+    assert_eq!(chat.call_in_headers("2026-07-28", "tools/call", "search"), None);
+}

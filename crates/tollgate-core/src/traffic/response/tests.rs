@@ -408,4 +408,5 @@ fn what_is_neither_json_nor_events_counts_by_its_size() {
     assert_eq!(read(Dialect::Generic, &[b"{\"a\":\"bcdef\"}"]).output_estimate, TokenCount(4));
 }
 
+mod compression;
 mod forms;
