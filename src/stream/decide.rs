@@ -9,6 +9,7 @@ use tollgate_core::billing;
 use tollgate_core::limiter::{Admission, Decision, Demand, Refusal, Undecided};
 use tollgate_core::policy::Standing;
 use tollgate_core::policy::config::{Contention, Enforcement};
+use tollgate_core::traffic::Dialect;
 
 use super::{Phase, Stream, count};
 use crate::host;

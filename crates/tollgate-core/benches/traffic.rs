@@ -5,7 +5,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use serde_json::{Value, json};
-use tollgate_core::traffic::{Dialect, Estimator, ResponseParser, inspect_request};
+use tollgate_core::traffic::{Dialect, Endpoint, Estimator, ResponseParser, UsageStripper, inspect_request};
 
 const PROSE: &str = "It was the best of times, it was the worst of times, it was the age of wisdom, it was the age of \
     foolishness, it was the epoch of belief, it was the epoch of incredulity; in 1775, things went on as before. ";
@@ -116,5 +116,93 @@ fn answers(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, estimator, requests, answers);
+/// A frame of AWS's event stream.
+fn frame(kind: &str, payload: &Value) -> Vec<u8> {
+    let payload = payload.to_string();
+    let mut headers = Vec::new();
+    for (name, value) in [(":event-type", kind), (":message-type", "event")] {
+        headers.push(name.len() as u8);
+        headers.extend(name.as_bytes());
+        headers.push(7);
+        headers.extend((value.len() as u16).to_be_bytes());
+        headers.extend(value.as_bytes());
+    }
+    let mut frame = Vec::new();
+    frame.extend(((16 + headers.len() + payload.len()) as u32).to_be_bytes());
+    frame.extend((headers.len() as u32).to_be_bytes());
+    frame.extend(crc32fast::hash(&frame).to_be_bytes());
+    frame.extend(headers);
+    frame.extend(payload.as_bytes());
+    frame.extend(crc32fast::hash(&frame).to_be_bytes());
+    frame
+}
+
+/// What other providers stream, and what is compressed.
+fn streams(criterion: &mut Criterion) {
+    let delta = json!({"contentBlockIndex": 0, "delta": {"text": " word"}, "p": "abcdefghijklmnop"});
+    let converse = frame("contentBlockDelta", &delta).repeat(1000);
+    let invoke =
+        frame("chunk", &json!({"bytes": "eyJkZWx0YSI6eyJ0ZXh0IjoiIHdvcmQifX0=".repeat(3), "p": "abc"}))
+            .repeat(1000);
+    let part = json!({"candidates": [{"content": {"parts": [{"text": " word"}], "role": "model"}, "index": 0}],
+        "usageMetadata": {"promptTokenCount": 9, "candidatesTokenCount": 1, "totalTokenCount": 10}});
+    let gemini = format!("data: {part}\r\n\r\n").repeat(1000);
+    let line = json!({"model": "m", "created_at": "2026-11-22T00:00:00Z", "message": {"content": " word"}, "done": false});
+    let ollama = format!("{line}\n").repeat(1000);
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    std::io::Write::write_all(&mut encoder, gemini.as_bytes()).expect("memory");
+    let gzip = encoder.finish().expect("memory");
+    let mut group = criterion.benchmark_group("stream");
+    for (name, dialect, encoding, body) in [
+        ("frames Converse 1000", Dialect::BedrockConverse, "", converse),
+        ("envelopes Invoke 1000", Dialect::BedrockInvoke, "", invoke),
+        ("events Gemini 1000", Dialect::Gemini, "", gemini.clone().into_bytes()),
+        ("lines Ollama 1000", Dialect::Ollama, "", ollama.into_bytes()),
+        ("gzip Gemini 1000", Dialect::Gemini, "gzip", gzip),
+    ] {
+        group.throughput(Throughput::Bytes(body.len() as u64));
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                let mut parser = ResponseParser::encoded(dialect, encoding);
+                black_box(body.as_slice()).chunks(CHUNK_BYTES).for_each(|chunk| parser.feed(chunk));
+                parser.observed()
+            });
+        });
+    }
+    group.finish();
+}
+
+/// Taking out the usage that the client did not ask for, an event at a time as a server sends it.
+fn stripper(criterion: &mut Criterion) {
+    let chunk = json!({"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1_795_305_601,
+        "model": "gpt-5.4-mini-2026-03-17", "service_tier": "default", "system_fingerprint": null,
+        "choices": [{"index": 0, "delta": {"content": " word"}, "finish_reason": null}], "usage": null,
+        "obfuscation": "aB3xyz"});
+    let event = format!("data: {chunk}\n\n");
+    let mut group = criterion.benchmark_group("strip");
+    group.throughput(Throughput::Bytes(event.len() as u64));
+    group.bench_function("event", |bencher| {
+        let (mut stripper, mut out) = (UsageStripper::default(), Vec::new());
+        bencher.iter(|| {
+            out.clear();
+            stripper.feed(black_box(event.as_bytes()), &mut out);
+            out.len()
+        });
+    });
+    group.finish();
+}
+
+/// Telling a request's dialect from its path.
+fn endpoints(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("endpoint");
+    for path in ["/v1/chat/completions", "/model/us.amazon.nova-pro-v1%3A0/converse-stream", "/v9/unheard/of"]
+    {
+        group.bench_function(path, |bencher| {
+            bencher.iter(|| Endpoint::detect("POST", black_box(path), None));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, estimator, requests, answers, streams, stripper, endpoints);
 criterion_main!(benches);

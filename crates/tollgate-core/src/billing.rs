@@ -130,7 +130,7 @@ pub fn charge(
         // As Ollama does for a prompt that its cache served.
         (TokenClasses { input, ..reported }, Outcome::Estimated)
     } else {
-        let nothing_passed = seen.body_bytes == 0;
+        let nothing_passed = seen.body_bytes == 0 || seen.deferred;
         let passed = reported.output.max(seen.output_estimate.0);
         let output = if nothing_passed { expected.output.0 } else { passed.max(1) };
         let outcome = if ending.complete || seen.finished { Outcome::Estimated } else { Outcome::Aborted };

@@ -50,6 +50,10 @@ fn change(body: &[u8]) -> Option<Vec<u8>> {
         "null" => Map::new(),
         _ => serde_json::from_str(old).ok()?,
     };
+    // vLLM's running totals come with every chunk: they could not be told from what the client wants.
+    if new.contains_key("continuous_usage_stats") {
+        return None;
+    }
     new.insert("include_usage".into(), true.into());
     let start = (old.as_ptr() as usize).checked_sub(body.as_ptr() as usize)?;
     let before = body.get(..start)?;
@@ -108,6 +112,7 @@ mod tests {
             r#"{"model":"m","stream":false}"#,
             r#"{"model":"m","stream":true,"stream_options":{"include_usage":true}}"#,
             r#"{"model":"m","stream":true,"stream_options":{},"stream_options":{}}"#,
+            r#"{"model":"m","stream":true,"stream_options":{"continuous_usage_stats":true}}"#,
             r#"{"model":"m","stream":true,"stream_options":[]}"#,
             r#"{"model":"m","stream":true,"stream_options":"yes"}"#,
             r#"{"model":"m","stream":true,}"#,

@@ -6,13 +6,12 @@ use super::dialect::Dialect;
 use super::dialects;
 use super::request::{RequestFacts, inspect_request};
 
-/// Stands for a model's name in [`Route::end`].
-const MODEL: char = '*';
-
 /// Where requests of a dialect go.
 pub(super) struct Route {
-    /// The path's last segments; `*` is the model's name.
-    pub end: &'static str,
+    /// What stands before the model's name in the path, where that is in it.
+    model_after: Option<&'static str>,
+    /// How the path ends.
+    end: &'static str,
     /// Who is called.
     pub provider: &'static str,
     /// Whether the answer is a stream, where that is told by the path.
@@ -22,8 +21,14 @@ pub(super) struct Route {
 }
 
 impl Route {
+    /// Paths that end like this.
     pub const fn new(end: &'static str, provider: &'static str) -> Self {
-        Self { end, provider, stream: None, free: false }
+        Self { model_after: None, end, provider, stream: None, free: false }
+    }
+
+    /// Paths that end with this, a model's name, and that.
+    pub const fn of_model(before: &'static str, end: &'static str, provider: &'static str) -> Self {
+        Self { model_after: Some(before), ..Self::new(end, provider) }
     }
 
     pub const fn streaming(self, stream: bool) -> Self {
@@ -34,12 +39,20 @@ impl Route {
         Self { free: true, ..self }
     }
 
+    /// What is literally the same in all its paths: no two routes have the same.
+    pub fn literals(&self) -> (&'static str, &'static str) {
+        (self.model_after.unwrap_or_default(), self.end)
+    }
+
+    fn literal_bytes(&self) -> usize {
+        let (before, end) = self.literals();
+        before.len() + end.len()
+    }
+
     /// The model in a path that ends like this route, or an empty name where the route has none.
     fn model_in<'p>(&self, path: &'p str) -> Option<&'p str> {
-        let Some((before, after)) = self.end.split_once(MODEL) else {
-            return path.ends_with(self.end).then_some("");
-        };
-        let front = path.strip_suffix(after)?;
+        let front = path.strip_suffix(self.end)?;
+        let Some(before) = self.model_after else { return Some("") };
         let start = front.rfind('/')?.checked_add(1)?;
         let (before_model, model) = front.split_at_checked(start)?;
         (before_model.ends_with(before) && !model.is_empty()).then_some(model)
@@ -152,13 +165,13 @@ fn knows_options(query: &str) -> bool {
     })
 }
 
-/// The route with the longest end that a path has.
+/// The route with the longest literals that a path has.
 fn best(path: &str, dialect: Option<Dialect>) -> Option<(Dialect, &'static Route, &str)> {
     let mut best: Option<(Dialect, &'static Route, &str)> = None;
     for spec in dialects::ALL.iter().filter(|spec| dialect.is_none_or(|dialect| spec.dialect == dialect)) {
         for route in spec.routes {
             if let Some(model) = route.model_in(path)
-                && best.is_none_or(|(_, other, _)| route.end.len() > other.end.len())
+                && best.is_none_or(|(_, other, _)| route.literal_bytes() > other.literal_bytes())
             {
                 best = Some((spec.dialect, route, model));
             }

@@ -56,6 +56,8 @@ pub enum ResponseField {
     Type,
     /// What is there when something went wrong.
     Error,
+    /// How far the answer is: `queued` and `in_progress` mean that there is none yet.
+    Status,
     /// What says that the answer is complete, unless it is `false` or `null`.
     End,
     /// Vectors in place of text: there is no output to be counted.

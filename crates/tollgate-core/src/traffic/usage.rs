@@ -50,6 +50,8 @@ pub struct Observed {
     pub body_bytes: u64,
     /// The answer reports an error, whatever its status was.
     pub error: bool,
+    /// There is no answer yet: it is made after this response, and fetched by another request.
+    pub deferred: bool,
     /// The answer was complete: its JSON was closed, or its stream said that it ended.
     pub finished: bool,
     /// The model that answered.

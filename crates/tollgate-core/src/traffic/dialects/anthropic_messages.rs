@@ -15,8 +15,8 @@ pub static SPEC: Spec =
     Spec::new(Dialect::AnthropicMessages, "anthropic_messages", "anthropic", &REQUEST, &RESPONSE).at(&[
         Route::new("/v1/messages", "anthropic"),
         Route::new("/v1/messages/count_tokens", "anthropic").free(),
-        Route::new("/publishers/anthropic/models/*:rawPredict", "vertex").streaming(false),
-        Route::new("/publishers/anthropic/models/*:streamRawPredict", "vertex").streaming(true),
+        Route::of_model("/publishers/anthropic/models/", ":rawPredict", "vertex").streaming(false),
+        Route::of_model("/publishers/anthropic/models/", ":streamRawPredict", "vertex").streaming(true),
         Route::new("/publishers/anthropic/models/count-tokens:rawPredict", "vertex").free(),
     ]);
 

@@ -13,9 +13,9 @@ use super::{Payload, Spec};
 pub static SPEC: Spec = Spec {
     frames: Some(Payload::Document),
     ..Spec::new(Dialect::BedrockConverse, "bedrock_converse", "bedrock", &REQUEST, &RESPONSE).at(&[
-        Route::new("/model/*/converse", "bedrock").streaming(false),
-        Route::new("/model/*/converse-stream", "bedrock").streaming(true),
-        Route::new("/model/*/count-tokens", "bedrock").free(),
+        Route::of_model("/model/", "/converse", "bedrock").streaming(false),
+        Route::of_model("/model/", "/converse-stream", "bedrock").streaming(true),
+        Route::of_model("/model/", "/count-tokens", "bedrock").free(),
     ])
 };
 

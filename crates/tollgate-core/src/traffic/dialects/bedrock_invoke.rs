@@ -22,8 +22,8 @@ pub static SPEC: Spec = Spec {
         ("x-amzn-bedrock-cache-write-input-token-count", Counter::CacheWrite),
     ],
     ..Spec::new(Dialect::BedrockInvoke, "bedrock_invoke", "bedrock", &REQUEST, &RESPONSE).at(&[
-        Route::new("/model/*/invoke", "bedrock").streaming(false),
-        Route::new("/model/*/invoke-with-response-stream", "bedrock").streaming(true),
+        Route::of_model("/model/", "/invoke", "bedrock").streaming(false),
+        Route::of_model("/model/", "/invoke-with-response-stream", "bedrock").streaming(true),
     ])
 };
 

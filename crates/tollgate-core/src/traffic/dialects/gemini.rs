@@ -13,15 +13,15 @@ use super::Spec;
 use super::openai_chat::{TEXT, count};
 
 pub static SPEC: Spec = Spec::new(Dialect::Gemini, "gemini", "google", &REQUEST, &RESPONSE).at(&[
-    Route::new("*:generateContent", "google").streaming(false),
-    Route::new("*:streamGenerateContent", "google").streaming(true),
-    Route::new("*:embedContent", "google").streaming(false),
-    Route::new("*:batchEmbedContents", "google").streaming(false),
-    Route::new("*:countTokens", "google").free(),
-    Route::new("/publishers/google/models/*:generateContent", "vertex").streaming(false),
-    Route::new("/publishers/google/models/*:streamGenerateContent", "vertex").streaming(true),
-    Route::new("/publishers/google/models/*:predict", "vertex").streaming(false),
-    Route::new("/publishers/google/models/*:embedContent", "vertex").streaming(false),
+    Route::of_model("", ":generateContent", "google").streaming(false),
+    Route::of_model("", ":streamGenerateContent", "google").streaming(true),
+    Route::of_model("", ":embedContent", "google").streaming(false),
+    Route::of_model("", ":batchEmbedContents", "google").streaming(false),
+    Route::of_model("", ":countTokens", "google").free(),
+    Route::of_model("/publishers/google/models/", ":generateContent", "vertex").streaming(false),
+    Route::of_model("/publishers/google/models/", ":streamGenerateContent", "vertex").streaming(true),
+    Route::of_model("/publishers/google/models/", ":predict", "vertex").streaming(false),
+    Route::of_model("/publishers/google/models/", ":embedContent", "vertex").streaming(false),
 ]);
 
 static REQUEST: Place<Ask> = Place::object(&[

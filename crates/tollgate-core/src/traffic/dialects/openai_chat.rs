@@ -15,7 +15,7 @@ pub static SPEC: Spec = Spec {
     asks_usage: true,
     ..Spec::new(Dialect::OpenAiChat, "openai_chat", "openai", &REQUEST, &RESPONSE).at(&[
         Route::new("/chat/completions", "openai"),
-        Route::new("/openai/deployments/*/chat/completions", "azure"),
+        Route::of_model("/openai/deployments/", "/chat/completions", "azure"),
     ])
 };
 
@@ -55,6 +55,8 @@ pub static RESPONSE: Place<Got> = Place::object(&[
     ("error", Place::value(Got::Error)),
     ("choices", Place::array(&CHOICE)),
     ("usage", USAGE),
+    // Groq's older streams.
+    ("x_groq", Place::object(&[("usage", USAGE)])),
 ]);
 
 pub static CHOICE: Place<Got> = Place::object(&[("delta", ANSWER), ("message", ANSWER), ("text", TEXT)]);

@@ -12,8 +12,10 @@ use super::openai_chat::{RESPONSE, STREAM_OPTIONS};
 
 pub static SPEC: Spec = Spec {
     asks_usage: true,
-    ..Spec::new(Dialect::OpenAiCompletions, "openai_completions", "openai", &REQUEST, &RESPONSE)
-        .at(&[Route::new("/completions", "openai"), Route::new("/openai/deployments/*/completions", "azure")])
+    ..Spec::new(Dialect::OpenAiCompletions, "openai_completions", "openai", &REQUEST, &RESPONSE).at(&[
+        Route::new("/completions", "openai"),
+        Route::of_model("/openai/deployments/", "/completions", "azure"),
+    ])
 };
 
 static REQUEST: Place<Ask> = Place::object(&[

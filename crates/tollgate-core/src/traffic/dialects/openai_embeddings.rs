@@ -11,8 +11,10 @@ use super::Spec;
 use super::openai_chat::USAGE;
 
 pub static SPEC: Spec =
-    Spec::new(Dialect::OpenAiEmbeddings, "openai_embeddings", "openai", &REQUEST, &RESPONSE)
-        .at(&[Route::new("/embeddings", "openai"), Route::new("/openai/deployments/*/embeddings", "azure")]);
+    Spec::new(Dialect::OpenAiEmbeddings, "openai_embeddings", "openai", &REQUEST, &RESPONSE).at(&[
+        Route::new("/embeddings", "openai"),
+        Route::of_model("/openai/deployments/", "/embeddings", "azure"),
+    ]);
 
 static REQUEST: Place<Ask> =
     Place::object(&[("model", Place::value(Ask::Model)), ("input", Place::all(Ask::Text))]);

@@ -2,7 +2,8 @@
 //!
 //! Sources: `openai` 3.54.0 for Python (`types/responses/response_create_params.py`, `response_usage.py`,
 //! `response_stream_event.py`). A stream tells its usage in its last event, which repeats the whole answer: the text
-//! is read from the deltas before it.
+//! is read from the deltas before it. With `background` there is no answer yet: it
+//! is fetched later, by a request that nobody counts.
 
 use super::super::dialect::Dialect;
 use super::super::endpoint::Route;
@@ -63,6 +64,7 @@ static RESPONSE: Place<Got> = Place::object(&[
     ("model", Place::value(Got::Model)),
     ("type", Place::value(Got::Type)),
     ("error", Place::value(Got::Error)),
+    ("status", Place::value(Got::Status)),
     ("delta", TEXT),
     ("output", Place::array(&OUTPUT)),
     ("usage", USAGE),

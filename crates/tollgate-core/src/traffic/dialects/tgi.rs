@@ -1,7 +1,7 @@
 //! Text Generation Inference's own format: `POST /generate`, `/generate_stream`, and `/`, which a route has to name.
 //!
 //! Source: TGI's OpenAPI document. There is no model in the request. Tokens are told with `details: true`, in the
-//! last event of a stream, or in headers; a list of `prefill` tokens has as many elements as the prompt has tokens.
+//! last event of a stream, or in headers.
 
 use super::super::dialect::Dialect;
 use super::super::endpoint::Route;

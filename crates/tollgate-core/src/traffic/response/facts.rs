@@ -27,6 +27,7 @@ pub(super) struct Facts {
     model: Short<MODEL_BYTES_MAX>,
     kind: Short<EVENT_BYTES_MAX>,
     pub error: bool,
+    pub deferred: bool,
     pub ended: bool,
     /// What was read said that more will come.
     pub goes_on: bool,
@@ -44,6 +45,7 @@ impl Facts {
             model: Short::new(),
             kind: Short::new(),
             error: false,
+            deferred: false,
             ended: false,
             goes_on: false,
         }
@@ -127,6 +129,11 @@ impl Visitor<Field> for Facts {
             (Field::Type, Event::TextEnd) => {
                 let kind = self.kind;
                 self.event(kind.whole().unwrap_or_default());
+            }
+            (Field::Status, Event::TextStart) => self.kind.clear(),
+            (Field::Status, Event::Text(piece)) => self.kind.extend(piece),
+            (Field::Status, Event::TextEnd) => {
+                self.deferred = matches!(self.kind.whole(), Some(b"queued" | b"in_progress"));
             }
             (Field::Error, Event::Object | Event::Text(_)) => self.error = true,
             (

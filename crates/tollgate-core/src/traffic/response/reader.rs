@@ -82,6 +82,7 @@ impl Reader {
             output_estimate,
             body_bytes: self.body_bytes,
             error: facts.error,
+            deferred: facts.deferred,
             finished: facts.ended
                 || matches!(self.format, Format::Json) && self.documents.is_done() && !facts.goes_on,
             model: facts.model(),

@@ -149,6 +149,15 @@ fn vectors_are_no_output() {
 }
 
 #[test]
+fn an_answer_that_is_fetched_later_is_told_from_an_empty_one() {
+    let deferred = |body: &str| read(Dialect::OpenAiResponses, &[body.as_bytes()]).deferred;
+    assert!(deferred(r#"{"status":"queued","output":[],"usage":null}"#));
+    assert!(deferred(r#"{"status":"completed","status":"in_progress"}"#));
+    assert!(!deferred(r#"{"status":"completed","output":[],"usage":{"output_tokens":0}}"#));
+    assert!(!deferred("data: {\"type\":\"response.created\",\"response\":{\"status\":\"in_progress\"}}\n\n"));
+}
+
+#[test]
 fn what_a_server_leaves_out_stays_missing() {
     let cached = r#"{"model":"m","response":"words","done":true,"eval_count":282}"#;
     let observed = read(Dialect::Ollama, &[cached.as_bytes()]);
