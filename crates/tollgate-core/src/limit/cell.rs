@@ -30,8 +30,8 @@ pub const CLOCK_STEP_S_MAX: u32 = 7200;
 pub enum State {
     /// A token bucket, and what is used of its burst allowance.
     Bucket(Bucket, Spare),
-    /// A sliding window.
-    Sliding(Sliding),
+    /// A sliding window, and what is held beyond what requests are expected to use.
+    Sliding(Sliding, Holds),
     /// A calendar quota.
     Quota(Usage),
     /// A concurrency limit: requests in flight, by owner.
@@ -79,7 +79,7 @@ const KIND: u8 = 7;
 const GRACE: u8 = 0x80;
 /// Of a bucket: its allowance is in use. Of a quota: a warning was told. Of a window: the one before counts.
 const MORE: u8 = 0x40;
-/// Of a quota: something is held. Of a bucket: its TAT has ticks.
+/// Of a quota or a window: something is held. Of a bucket: its TAT has ticks.
 const FINE: u8 = 0x20;
 
 impl Cell {
@@ -87,7 +87,7 @@ impl Cell {
     pub fn at_rest(&self, mono_ns: u64, wall_s: u32) -> bool {
         match &self.state {
             State::Bucket(bucket, spare) => bucket.at_rest(mono_ns) && spare.used == 0,
-            State::Sliding(sliding) => sliding.at_rest(mono_ns),
+            State::Sliding(sliding, holds) => holds.is_empty() && sliding.at_rest(mono_ns),
             State::Quota(usage) => {
                 let over = usage.window.end_s.saturating_add(CLOCK_STEP_S_MAX) <= wall_s;
                 let unused = usage.used == 0 && usage.warned == 0;
@@ -107,9 +107,9 @@ impl Cell {
     /// The owners of its holds.
     pub fn owners(&self) -> impl Iterator<Item = Owner> {
         let holds = match &self.state {
-            State::Bucket(..) | State::Sliding(_) | State::Gauge(_) => None,
+            State::Bucket(..) | State::Gauge(_) => None,
             State::Quota(usage) => Some(&usage.holds),
-            State::InFlight(holds) => Some(holds),
+            State::Sliding(_, holds) | State::InFlight(holds) => Some(holds),
         };
         holds.into_iter().flat_map(Holds::owners)
     }
@@ -121,7 +121,7 @@ impl Cell {
             State::Bucket(bucket, spare) => (BUCKET, *spare != Spare::default(), bucket.tat_ticks != 0),
             State::Quota(usage) => (QUOTA, usage.warned != 0, !usage.holds.is_empty()),
             State::InFlight(_) => (IN_FLIGHT, false, false),
-            State::Sliding(sliding) => (SLIDING, sliding.before != Part::default(), false),
+            State::Sliding(sliding, holds) => (SLIDING, sliding.before != Part::default(), !holds.is_empty()),
             State::Gauge(_) => (GAUGE, false, false),
         };
         let flag = |bit, set| if set { bit } else { 0 };
@@ -153,12 +153,15 @@ impl Cell {
                 }
             }
             State::InFlight(holds) => holds.write(out),
-            State::Sliding(sliding) => {
+            State::Sliding(sliding, holds) => {
                 out.short(u64::from(sliding.period_s));
                 out.short(u64::from(sliding.index));
                 write_part(&sliding.now, out);
                 if more {
                     write_part(&sliding.before, out);
+                }
+                if fine {
+                    holds.write(out);
                 }
             }
             State::Gauge(gauge) => {
@@ -198,12 +201,15 @@ impl Cell {
                 })
             }
             IN_FLIGHT => State::InFlight(Holds::read(from)?),
-            SLIDING => State::Sliding(Sliding {
-                period_s: from.short32()?,
-                index: from.short32()?,
-                now: read_part(from)?,
-                before: if more { read_part(from)? } else { Part::default() },
-            }),
+            SLIDING => {
+                let sliding = Sliding {
+                    period_s: from.short32()?,
+                    index: from.short32()?,
+                    now: read_part(from)?,
+                    before: if more { read_part(from)? } else { Part::default() },
+                };
+                State::Sliding(sliding, if fine { Holds::read(from)? } else { Holds::default() })
+            }
             GAUGE => {
                 State::Gauge(Gauge { used: from.short()?, peak: from.short()?, read_s: from.short32()? })
             }
@@ -264,9 +270,11 @@ mod tests {
                 })
             ),
             held().prop_map(State::InFlight),
-            (any::<u32>(), any::<u32>(), part(), part()).prop_map(|(period_s, index, now, before)| {
-                State::Sliding(Sliding { period_s, index, now, before })
-            }),
+            (any::<u32>(), any::<u32>(), part(), part(), held()).prop_map(
+                |(period_s, index, now, before, holds)| {
+                    State::Sliding(Sliding { period_s, index, now, before }, holds)
+                }
+            ),
             (any::<u64>(), any::<u64>(), any::<u32>()).prop_map(|(used, peak, read_s)| State::Gauge(Gauge {
                 used,
                 peak,

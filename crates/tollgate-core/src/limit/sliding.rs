@@ -144,12 +144,14 @@ impl Sliding {
         offset_ns
     }
 
-    /// Takes `units`, all or nothing. [`Sliding::advance`] first.
+    /// Takes `units`, all or nothing, where `beside` are held that count as long as they are. [`Sliding::advance`] first.
     ///
     /// # Errors
-    /// Nanoseconds until they fit, provided nobody else takes any; None when they never do. Nothing is taken.
-    pub fn take(&mut self, span: &Span, offset_ns: u64, units: u64) -> Result<(), Option<u64>> {
-        let Some(room) = span.amount.checked_sub(units) else { return Err(None) };
+    /// Nanoseconds until they fit, provided nobody else takes any; None when they never do beside those. Nothing is
+    /// taken.
+    pub fn take(&mut self, span: &Span, offset_ns: u64, units: u64, beside: u64) -> Result<(), Option<u64>> {
+        let room = span.amount.checked_sub(units).and_then(|room| room.checked_sub(beside));
+        let Some(room) = room else { return Err(None) };
         if self.now.units.saturating_add(self.before.left(span, offset_ns)) <= room {
             self.charge(span, offset_ns, units);
             return Ok(());
@@ -201,7 +203,7 @@ mod tests {
 
     fn take(state: &mut Sliding, span: &Span, mono_ns: u64, units: u64) -> Result<(), Option<u64>> {
         let offset_ns = state.advance(span, mono_ns);
-        state.take(span, offset_ns, units)
+        state.take(span, offset_ns, units, 0)
     }
 
     #[test]
@@ -298,7 +300,7 @@ mod tests {
             for (pause, units, what) in moves {
                 now += pause >> (what * 3);
                 let offset_ns = state.advance(&span, now);
-                match state.take(&span, offset_ns, units) {
+                match state.take(&span, offset_ns, units, 0) {
                     Ok(()) => taken.push((now, state.index, units)),
                     Err(None) => prop_assert!(units > amount),
                     Err(Some(wait)) => {

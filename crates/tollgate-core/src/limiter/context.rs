@@ -36,8 +36,11 @@ impl Context<'_> {
                 }
                 bucket.at_rest(self.now.mono_ns)
             }
-            (State::Sliding(sliding), Kind::Window(span)) => {
-                sliding.advance(span, self.now.mono_ns);
+            (State::Sliding(sliding, holds), Kind::Window(span)) => {
+                let offset_ns = sliding.advance(span, self.now.mono_ns);
+                // As of a quota: what the dead held counts as used, from now on.
+                let lost = holds.expire(|owner| self.alive(owner));
+                sliding.charge(span, offset_ns, lost);
                 sliding.at_rest(self.now.mono_ns)
             }
             (State::Quota(usage), Kind::Quota { calendar, .. }) => {
@@ -67,9 +70,10 @@ impl Context<'_> {
             (State::Bucket(bucket, _), Kind::Rate(rate)) => {
                 (bucket.remaining(rate, self.now.mono_ns), bucket.full_in_ns(rate, self.now.mono_ns))
             }
-            (State::Sliding(sliding), Kind::Window(span)) => {
+            (State::Sliding(sliding, holds), Kind::Window(span)) => {
                 let offset_ns = sliding.advance(span, self.now.mono_ns);
-                (sliding.remaining(span, offset_ns), sliding.empty_in_ns(span, offset_ns))
+                let remaining = sliding.remaining(span, offset_ns).saturating_sub(holds.total());
+                (remaining, sliding.empty_in_ns(span, offset_ns))
             }
             (State::Quota(usage), _) => (
                 most.saturating_sub(usage.used.saturating_add(usage.holds.total())),
@@ -101,7 +105,7 @@ fn fits(state: &State, kind: &Kind) -> bool {
     matches!(
         (state, kind),
         (State::Bucket(..), Kind::Rate(_))
-            | (State::Sliding(_), Kind::Window(_))
+            | (State::Sliding(..), Kind::Window(_))
             | (State::Quota(_), Kind::Quota { .. })
             | (State::InFlight(_), Kind::Concurrency(_))
             | (State::Gauge(_), Kind::Memory(_))
@@ -111,7 +115,7 @@ fn fits(state: &State, kind: &Kind) -> bool {
 fn fresh(id: u32, limit: &Limit) -> Cell {
     let state = match limit.kind {
         Kind::Rate(_) => State::Bucket(Bucket::default(), Spare::default()),
-        Kind::Window(_) => State::Sliding(Sliding::default()),
+        Kind::Window(_) => State::Sliding(Sliding::default(), Holds::default()),
         Kind::Quota { .. } => State::Quota(Usage::default()),
         Kind::Memory(_) => State::Gauge(Gauge::default()),
         Kind::Concurrency(_) | Kind::PerRequest(_) => State::InFlight(Holds::default()),

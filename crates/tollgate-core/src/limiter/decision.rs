@@ -100,6 +100,8 @@ pub(super) struct Held {
     pub cell: u32,
     pub limit: LimitId,
     pub amount: u64,
+    /// What of it is beyond the expected use, in a sliding window.
+    pub excess: u64,
     /// The first second of a quota's window, the number of a sliding one, the generation of an allowance.
     pub window: u32,
     /// Taken from the burst allowance, not from the rate.

@@ -17,6 +17,15 @@ pub(super) struct Charge {
     pub limit: LimitId,
     /// Units of the limit's meter.
     pub amount: u64,
+    /// What of them is beyond the expected use, in a sliding window.
+    pub excess: u64,
+}
+
+impl Charge {
+    /// What of the amount is expected to be used, in a sliding window.
+    pub const fn expected(&self) -> u64 {
+        self.amount - self.excess
+    }
 }
 
 /// Distinguishes the accounts of consumers from those of other keys.
@@ -47,7 +56,11 @@ pub(super) fn charges(
         } else {
             key.hash64(dimensions(limit), limit.key().iter().map(|dimension| request.get(*dimension)))
         };
-        into.push(Charge { account, cell: cell(limit, key, request), limit: *id, amount });
+        let excess = match limit.kind {
+            Kind::Window(_) => amount.saturating_sub(demand.expected.of(limit.meter)),
+            _ => 0,
+        };
+        into.push(Charge { account, cell: cell(limit, key, request), limit: *id, amount, excess });
     }
     // Always in one order: two requests that touch the same accounts then meet at the same one first.
     if into.iter().any(|charge| charge.account != consumer) {

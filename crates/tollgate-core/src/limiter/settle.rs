@@ -41,12 +41,16 @@ impl Context<'_> {
             (State::Bucket(bucket, _), Kind::Rate(rate)) if used < held.amount => {
                 bucket.refund(rate, held.amount - used);
             }
-            (State::Sliding(sliding), Kind::Window(span)) if used > held.amount => {
-                let offset_ns = sliding.advance(span, self.now.mono_ns);
-                sliding.charge(span, offset_ns, used - held.amount);
-            }
-            (State::Sliding(sliding), Kind::Window(_)) if used < held.amount => {
-                sliding.refund(held.window, held.amount - used);
+            (State::Sliding(sliding, holds), Kind::Window(span)) => {
+                // What is missing of the hold has expired, and was charged then.
+                let expired = held.excess - holds.release(self.owner, held.excess);
+                let counted = held.amount - held.excess + if known { expired } else { 0 };
+                if used > counted {
+                    let offset_ns = sliding.advance(span, self.now.mono_ns);
+                    sliding.charge(span, offset_ns, used - counted);
+                } else {
+                    sliding.refund(held.window, counted - used);
+                }
             }
             (State::Quota(usage), Kind::Quota { .. }) if usage.window.start_s == held.window => {
                 // What is missing of the hold has expired, and was counted as used then.
@@ -70,7 +74,10 @@ impl Context<'_> {
                     spare.settle(held.window, held.amount, 0);
                 }
                 (State::Bucket(bucket, _), Kind::Rate(rate)) => bucket.refund(rate, held.amount),
-                (State::Sliding(sliding), Kind::Window(_)) => sliding.refund(held.window, held.amount),
+                (State::Sliding(sliding, holds), Kind::Window(_)) => {
+                    holds.release(self.owner, held.excess);
+                    sliding.refund(held.window, held.amount - held.excess);
+                }
                 (State::Quota(usage), Kind::Quota { .. }) if usage.window.start_s == held.window => {
                     if limit.meter == Meter::Requests {
                         usage.used = usage.used.saturating_sub(held.amount);

@@ -1,6 +1,6 @@
 //! Taking: every charge from one account's cells, or a refusal. Pure; it may run twice, because a swap may be lost.
 
-use crate::limit::{Bucket, Cell, Rate, Short, Spare, State, Usage};
+use crate::limit::{Bucket, Cell, Holds, Rate, Short, Sliding, Span, Spare, State, Usage};
 use crate::policy::config::Violation;
 use crate::policy::{Kind, Limit, LimitId, Meter};
 use crate::time::NANOS_PER_SECOND;
@@ -82,7 +82,7 @@ impl Context<'_> {
 
     /// Takes one charge; returns why not if the request is to be refused for it.
     fn take_one(&self, cell: &mut Cell, limit: &Limit, charge: &Charge, taken: &mut Taken) -> Option<Over> {
-        let spare = match self.try_charge(cell, limit, charge.amount) {
+        let spare = match self.try_charge(cell, limit, charge) {
             Ok(Fit::In(delay_ns)) => {
                 taken.delay_ns = taken.delay_ns.max(delay_ns);
                 false
@@ -92,7 +92,7 @@ impl Context<'_> {
                 true
             }
             Err((why, _)) if limit.violation == Violation::Warn || self.grace(cell, limit, why) => {
-                self.charge_anyway(cell, limit, charge.amount);
+                self.charge_anyway(cell, limit, charge);
                 taken.exceeded.push(charge.limit);
                 // Whoever a grace lets through waits as long as those before it may have to.
                 taken.delay_ns = taken.delay_ns.max(limit.max_wait_ns);
@@ -110,18 +110,14 @@ impl Context<'_> {
     }
 
     /// Charges what fits, and tells how long to wait before it may be used; leaves the cell as it is otherwise.
-    fn try_charge(&self, cell: &mut Cell, limit: &Limit, amount: u64) -> Result<Fit, Over> {
+    fn try_charge(&self, cell: &mut Cell, limit: &Limit, charge: &Charge) -> Result<Fit, Over> {
+        let amount = charge.amount;
         match (&mut cell.state, &limit.kind) {
             (State::Bucket(bucket, spare), Kind::Rate(rate)) => {
                 self.try_rate(bucket, spare, rate, limit, amount)
             }
-            (State::Sliding(sliding), Kind::Window(span)) => {
-                let offset_ns = sliding.advance(span, self.now.mono_ns);
-                match sliding.take(span, offset_ns, amount) {
-                    Ok(()) => Ok(Fit::NOW),
-                    Err(Some(wait_ns)) => Err((Why::Exhausted, Some(wait_ns))),
-                    Err(None) => Err((Why::TooLarge, None)),
-                }
+            (State::Sliding(sliding, holds), Kind::Window(span)) => {
+                self.try_window(sliding, holds, span, charge)
             }
             (State::Gauge(gauge), Kind::Memory(most)) => {
                 if gauge.reading(self.now.mono_s()) <= *most {
@@ -173,13 +169,39 @@ impl Context<'_> {
         }
     }
 
+    /// What the request is expected to use takes its place in time; what it may use beyond that is held beside it.
+    fn try_window(
+        &self,
+        sliding: &mut Sliding,
+        holds: &mut Holds,
+        span: &Span,
+        charge: &Charge,
+    ) -> Result<Fit, Over> {
+        if charge.amount > span.amount() {
+            return Err((Why::TooLarge, None));
+        }
+        let offset_ns = sliding.advance(span, self.now.mono_ns);
+        let (before, beside) = (*sliding, holds.total().saturating_add(charge.excess));
+        match sliding.take(span, offset_ns, charge.expected(), beside) {
+            Ok(()) if holds.add(self.owner, charge.excess) => Ok(Fit::NOW),
+            Ok(()) => {
+                *sliding = before;
+                Err((Why::Busy, Some(NANOS_PER_SECOND)))
+            }
+            // What others hold comes free as their answers end, nobody knows when.
+            Err(wait_ns) => Err((Why::Exhausted, Some(wait_ns.unwrap_or(NANOS_PER_SECOND)))),
+        }
+    }
+
     /// Charges what does not fit.
-    fn charge_anyway(&self, cell: &mut Cell, limit: &Limit, amount: u64) {
+    fn charge_anyway(&self, cell: &mut Cell, limit: &Limit, charge: &Charge) {
+        let amount = charge.amount;
         match (&mut cell.state, &limit.kind) {
             (State::Bucket(bucket, _), Kind::Rate(rate)) => bucket.charge(rate, self.now.mono_ns, amount),
-            (State::Sliding(sliding), Kind::Window(span)) => {
+            (State::Sliding(sliding, holds), Kind::Window(span)) => {
                 let offset_ns = sliding.advance(span, self.now.mono_ns);
-                sliding.charge(span, offset_ns, amount);
+                sliding.charge(span, offset_ns, charge.expected());
+                let _ = holds.add(self.owner, charge.excess);
             }
             (State::Quota(usage), _) => {
                 self.count(usage, limit, amount);
@@ -230,7 +252,7 @@ impl Context<'_> {
 fn held(charge: &Charge, cell: &Cell, spare: bool) -> Held {
     let window = match &cell.state {
         State::Quota(usage) => usage.window.start_s,
-        State::Sliding(sliding) => sliding.index,
+        State::Sliding(sliding, _) => sliding.index,
         State::Bucket(_, used) => used.generation,
         State::InFlight(_) | State::Gauge(_) => 0,
     };
@@ -239,6 +261,7 @@ fn held(charge: &Charge, cell: &Cell, spare: bool) -> Held {
         cell: charge.cell,
         limit: charge.limit,
         amount: charge.amount,
+        excess: charge.excess,
         window,
         spare,
     }

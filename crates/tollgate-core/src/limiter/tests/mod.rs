@@ -3,6 +3,7 @@
 mod actions;
 mod changes;
 mod kinds;
+mod simulation;
 
 use std::cell::{Cell as StdCell, RefCell};
 use std::collections::HashMap;
