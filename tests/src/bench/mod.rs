@@ -6,6 +6,7 @@
 
 mod load;
 mod report;
+pub mod state;
 mod upstream;
 mod variants;
 
