@@ -239,7 +239,7 @@ async fn what_is_not_a_sync_is_refused() {
         format!("{start}{tally},\"input\":-1}}]}}"),
         format!("{start}{tally},\"input\":1.5}}]}}"),
         format!("{start}{tally},\"outcome\":\"lost\"}}]}}"),
-        format!("{start}{tally}}}],\"leases\":[]}}"),
+        format!("{start}{tally}}}],\"loans\":[]}}"),
     ];
     for body in bodies {
         ledger.post(body).await.expect_problem(StatusCode::BAD_REQUEST, "bad-request");

@@ -25,10 +25,10 @@ fn print(report: &AuditReport, out: &mut dyn Write) -> std::io::Result<()> {
         writeln!(out, "  entries: {}", difference.entries)?;
         writeln!(out, "  books:   {}", difference.books)?;
     }
-    let AuditReport { entries, usage_rows, retired_rows, cost_nusd, differences } = report;
+    let AuditReport { entries, usage_rows, quotas, retired_rows, cost_nusd, differences } = report;
     writeln!(
         out,
-        "{entries} entries of ${cost_nusd}, {usage_rows} rows of usage, {} differences",
+        "{entries} entries of ${cost_nusd}, {usage_rows} rows of usage, {quotas} quotas, {} differences",
         differences.len()
     )?;
     if *retired_rows > 0 {
@@ -46,6 +46,7 @@ fn document(report: &AuditReport) -> serde_json::Value {
     json!({
         "entries": report.entries,
         "usage_rows": report.usage_rows,
+        "quotas": report.quotas,
         "retired_rows": report.retired_rows,
         "cost_nusd": report.cost_nusd,
         "differences": differences,

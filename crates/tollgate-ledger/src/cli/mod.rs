@@ -6,6 +6,7 @@ mod client;
 mod database;
 mod entries;
 mod filters;
+mod replay;
 mod serve;
 mod table;
 mod token;
@@ -81,7 +82,7 @@ enum LedgerCommand {
     /// else needs a token of `tollgate token create`. Until there is any the API answers 403; /healthz, /readyz,
     /// /metrics and /openapi.json are open.
     Serve(ServeArgs),
-    /// Prove that the books are right: usage is the sum of the entries, and no entry is there twice
+    /// Prove that the books are right: usage is the sum of the entries, quotas that of their leases, nothing is there twice
     ///
     /// Reads the database, also beside a running ledger. Exit code: 0 when the books are right, 1 when something
     /// differs, 2 when the database can't be read.
@@ -92,6 +93,13 @@ enum LedgerCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Enter what a killed Envoy did not live to send, from its access log
+    ///
+    /// Sends the tallies of journals to a ledger, with the token that the Envoys share. Each is entered once, however
+    /// often and beside whatever it is replayed. Damaged lines are told with file and line. Envoy writes its access log
+    /// every --file-flush-interval-msec: what it had not written when it was killed is in no journal. Exit code: 0 when all
+    /// lines are in the books, 1 when some are damaged, 2 when it could not be done.
+    Replay(replay::ReplayArgs),
 }
 
 #[derive(Debug, Args)]
@@ -212,6 +220,7 @@ pub fn run(cli: Cli) -> Ended {
         Command::Ledger(LedgerCommand::Audit { database, json }) => {
             audit::audit(&database, json, &mut std::io::stdout())
         }
+        Command::Ledger(LedgerCommand::Replay(args)) => replay::replay(&args, &mut std::io::stdout()),
     };
     ended.unwrap_or_else(|why| {
         eprintln!("tollgate: {}", chain(why.as_ref()));

@@ -1,4 +1,4 @@
-//! HTTP around the books. Handlers turn requests into questions to the [`Store`] and answers into JSON; the status of
+//! HTTP around the books. Handlers turn requests into questions to the [`Books`] and answers into JSON; the status of
 //! an answer is chosen here and nowhere deeper.
 
 mod asking;
@@ -29,13 +29,13 @@ pub use serve::{ServeError, Serving};
 pub use tokens::{NewToken, TokenView, TokenWanted, TokensPage, issue};
 pub use usage::{UsageGroup, UsagePage};
 
-use crate::store::{AdminStore, Books, Store};
+use crate::store::{AdminStore, Books};
 
 /// What the handlers share.
 #[derive(Clone)]
 pub struct AppState {
     /// The books.
-    pub store: Arc<dyn Store>,
+    pub store: Arc<dyn Books>,
     /// What operators decided.
     pub admin: Arc<dyn AdminStore>,
     /// The token that the Envoys share, if they share one.

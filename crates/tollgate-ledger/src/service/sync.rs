@@ -1,4 +1,4 @@
-//! `POST /v1/sync`: tallies in, once; opening balances out.
+//! `POST /v1/sync`: tallies in, once; slices of global quotas and opening balances out.
 
 use axum::Json;
 use axum::body::Bytes;
@@ -7,7 +7,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
 use serde::Deserialize;
 use tollgate_wire::{
-    OpeningPage, OpeningRequest, PROTOCOL_VERSION, SYNC_BODY_BYTES_MAX, SyncRequest, SyncResponse,
+    LeaseGrant, OpeningPage, OpeningRequest, PROTOCOL_VERSION, SYNC_BODY_BYTES_MAX, SyncRequest, SyncResponse,
 };
 
 use super::metrics::SyncResult;
@@ -50,12 +50,12 @@ pub(super) async fn sync(
     })?;
     let opening = request.opening.take().map(|opening| opening_query(opening, after, &request));
     let acked_seq = request.seq;
-    enter(&app, request, now_ms).await?;
+    let leases = enter(&app, request, now_ms).await?;
     let opening = match opening {
         Some(query) => Some(open(&app, query).await?),
         None => None,
     };
-    Ok(Json(SyncResponse { version: PROTOCOL_VERSION, acked_seq, opening, leases: Vec::new() }))
+    Ok(Json(SyncResponse { version: PROTOCOL_VERSION, acked_seq, opening, leases }))
 }
 
 /// Reads the body. A sender of another version is told so before its fields are found strange.
@@ -104,8 +104,8 @@ fn opening_query(
     }
 }
 
-/// Enters the batch in a task of its own: a client that goes away can't leave it half done.
-async fn enter(app: &AppState, request: SyncRequest, now_ms: u64) -> Result<(), Problem> {
+/// Enters the batch and takes the leases' steps in a task of its own: a client that goes away can't leave it half done.
+async fn enter(app: &AppState, request: SyncRequest, now_ms: u64) -> Result<Vec<LeaseGrant>, Problem> {
     let batch = Batch {
         process: request.process,
         worker: request.worker,
@@ -114,13 +114,14 @@ async fn enter(app: &AppState, request: SyncRequest, now_ms: u64) -> Result<(), 
         received_ms: now_ms,
         tallies: request.tallies,
     };
+    let asks = request.leases;
     let (worker, seq, opening) = (batch.worker.clone(), batch.seq, batch.seq == 0);
     let (store, metrics) = (app.store.clone(), app.metrics.clone());
     let task = tokio::spawn(async move {
         let tallies = batch.tallies.len();
         let timer = metrics.commit_timer();
-        let outcome = store.ingest(batch).await;
-        match &outcome {
+        let outcome = store.sync(batch, asks).await;
+        match outcome.as_ref().map(|synced| &synced.outcome) {
             Ok(Ingested::Applied(applied)) => {
                 timer.observe();
                 metrics.applied(tallies, applied, opening);
@@ -135,8 +136,9 @@ async fn enter(app: &AppState, request: SyncRequest, now_ms: u64) -> Result<(), 
         }
         outcome
     });
-    match task.await.unwrap_or(Err(StoreError::Closed))? {
-        Ingested::Applied(_) | Ingested::Repeated => Ok(()),
+    let synced = task.await.unwrap_or(Err(StoreError::Closed))?;
+    match synced.outcome {
+        Ingested::Applied(_) | Ingested::Repeated => Ok(synced.grants),
         Ingested::Conflict => {
             tracing::error!(worker, seq, "another batch came under a number that was used");
             Err(Problem::new(

@@ -3,6 +3,8 @@
 //! The bounds are far above what a filter sends. They keep a broken or hostile sender from filling the database with
 //! what can't be reported on, or from moving sums out of their range.
 
+mod leases;
+
 use axum::http::StatusCode;
 use tollgate_wire::{OpeningRequest, PROTOCOL_VERSION, SyncRequest, Tally};
 
@@ -55,6 +57,7 @@ pub(super) fn check(request: &SyncRequest, now_ms: u64, oldest_kept: Month) -> R
     if let Some(opening) = &request.opening {
         check_opening(opening)?;
     }
+    leases::check(&request.leases).map_err(|problem| request_problem("leases", problem))?;
     let bounds = Bounds { from_ms: oldest_kept.start_ms(), to_ms: now_ms.saturating_add(AHEAD_MS_MAX) };
     for (index, tally) in request.tallies.iter().enumerate() {
         bounds.check(tally).map_err(|(field, problem)| tally_problem(index, field, &problem))?;

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use tollgate_wire::{Balance, Outcome, Tally};
 
 use super::memory_admin::Records;
+use super::memory_leases::Quotas;
 use super::{
     Alert, Applied, AuditReport, BATCH_MEMORY_MS, Batch, Dimension, EntriesQuery, Entry, Ingested, KeyPart,
     OpeningCursor, OpeningQuery, Store, StoreError, Sums, UsageQuery, UsageReport, UsageRow, rollup,
@@ -22,12 +23,13 @@ pub struct MemoryStore {
 }
 
 #[derive(Debug, Default)]
-struct Books {
+pub(super) struct Books {
     batches: HashMap<(String, u64), (String, u64)>,
     nodes: HashMap<(String, String), String>,
     entries: BTreeMap<(Month, String), Entry>,
     oldest_kept: Option<Month>,
     alerts: BTreeSet<Alert>,
+    pub(super) quotas: Quotas,
     closed: bool,
 }
 
@@ -37,7 +39,8 @@ impl MemoryStore {
         Self::default()
     }
 
-    fn books(&self) -> Result<MutexGuard<'_, Books>, StoreError> {
+    /// The books, while the store is open.
+    pub(super) fn books(&self) -> Result<MutexGuard<'_, Books>, StoreError> {
         let books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
         if books.closed { Err(StoreError::Closed) } else { Ok(books) }
     }
@@ -50,7 +53,7 @@ impl MemoryStore {
 }
 
 impl Books {
-    fn ingest(&mut self, batch: Batch) -> Result<Ingested, StoreError> {
+    pub(super) fn ingest(&mut self, batch: Batch) -> Result<Ingested, StoreError> {
         let hash = batch.body_hash().map_err(|why| StoreError::engine("hashing a batch")(why.into()))?;
         let number = (batch.worker.clone(), batch.seq);
         if let Some((entered, _)) = self.batches.get(&number) {
@@ -169,6 +172,7 @@ impl Books {
             months.into_iter().filter(|month| *month < oldest_kept && !self.is_retired(*month)).collect();
         self.oldest_kept = self.oldest_kept.max(Some(oldest_kept));
         self.batches.retain(|_, (_, received_ms)| received_ms.saturating_add(BATCH_MEMORY_MS) >= now_ms);
+        self.quotas.close_windows(now_ms);
         old
     }
 
@@ -178,6 +182,7 @@ impl Books {
             report.entries += 1;
             report.cost_nusd += entry.tally.cost_nusd;
         }
+        report.differences.extend(self.quotas.differences());
         report
     }
 }

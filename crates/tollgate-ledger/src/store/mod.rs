@@ -5,8 +5,10 @@
 //! best in different ways. Time is an argument everywhere: no engine reads a clock.
 
 pub mod admin;
+mod leases;
 mod memory;
 mod memory_admin;
+mod memory_leases;
 mod postgres;
 mod query;
 mod rollup;
@@ -21,6 +23,9 @@ use tollgate_wire::{Balance, NanoUsd, Tally};
 pub use admin::{
     AdminStore, Chain, Change, Changed, FacetCount, Facets, Record, RecordKind, RecordsQuery, TrailEntry,
     TrailQuery, hex, prove_chain,
+};
+pub use leases::{
+    LATE_SETTLEMENT_MS, Lease, LeaseStore, QUOTA_MEMORY_MS, Quota, QuotasQuery, Synced, UNITS_MAX, quota_id,
 };
 pub use memory::MemoryStore;
 pub use postgres::{PostgresOptions, PostgresStore};
@@ -116,6 +121,8 @@ pub struct AuditReport {
     pub entries: u64,
     /// Rolled-up rows compared with them.
     pub usage_rows: u64,
+    /// Global quotas compared with their leases.
+    pub quotas: u64,
     /// Rolled-up rows of months whose entries retention has dropped; they can't be compared any more.
     pub retired_rows: u64,
     /// Sum of the entries' cost.
@@ -213,11 +220,13 @@ pub trait Store: Send + Sync + 'static {
     /// The audit trail, oldest first.
     async fn entries(&self, query: EntriesQuery) -> Result<Vec<Entry>, StoreError>;
 
-    /// Drops whole months before `oldest_kept`, forgets batch numbers older than [`BATCH_MEMORY_MS`] and prepares
-    /// the months around `now_ms`. Returns the months dropped.
+    /// Drops whole months before `oldest_kept`, forgets batch numbers older than [`BATCH_MEMORY_MS`], prepares the months
+    /// around `now_ms`, books what leases of long ended windows hold as spent ([`LATE_SETTLEMENT_MS`]) and forgets
+    /// windows after [`QUOTA_MEMORY_MS`]. Returns the months dropped.
     async fn retain(&self, now_ms: u64, oldest_kept: Month) -> Result<Vec<Month>, StoreError>;
 
-    /// Proves that usage is the sum of the entries and that no entry is there twice.
+    /// Proves that usage is the sum of the entries, that no entry is there twice, and that quotas have settled and lent
+    /// what their leases say.
     async fn audit(&self) -> Result<AuditReport, StoreError>;
 
     /// Proves that the store can write.
@@ -227,7 +236,7 @@ pub trait Store: Send + Sync + 'static {
     async fn close(&self);
 }
 
-/// An engine that keeps the books and what operators decide about them.
-pub trait Books: Store + AdminStore {}
+/// An engine that keeps the books, the global quotas, and what operators decide about them.
+pub trait Books: Store + LeaseStore + AdminStore {}
 
-impl<T: Store + AdminStore> Books for T {}
+impl<T: Store + LeaseStore + AdminStore> Books for T {}

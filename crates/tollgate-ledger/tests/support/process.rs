@@ -30,7 +30,11 @@ impl Served {
     /// Starts and waits for the line that says where it listens.
     pub fn start_with(database: &Path, arguments: &[&str], token: Option<&str>) -> Self {
         let mut command = tollgate();
-        command.args(["ledger", "serve", "--listen", "127.0.0.1:0", "--database"]);
+        command.args(["ledger", "serve"]);
+        if !arguments.contains(&"--listen") {
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
+        command.arg("--database");
         command.arg(format!("sqlite:{}", database.display())).args(arguments);
         command.envs(token.map(|token| ("TOLLGATE_TOKEN", token)));
         let mut child =

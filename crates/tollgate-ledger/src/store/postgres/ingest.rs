@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use deadpool_postgres::Client;
+use deadpool_postgres::{Client, GenericClient};
 use sha2::{Digest, Sha256};
 use tokio_postgres::types::ToSql;
 use tollgate_wire::{NanoUsd, Tally};
@@ -191,7 +191,7 @@ pub(super) async fn known(client: &Client, batch: &Prepared) -> Result<Option<In
 }
 
 /// Enters a batch once.
-pub(super) async fn enter(client: &Client, batch: &Prepared) -> Result<Ingested, StoreError> {
+pub(super) async fn enter(client: &impl GenericClient, batch: &Prepared) -> Result<Ingested, StoreError> {
     let doing = "entering a batch";
     let statement = client.prepare_cached(&batch.statement()).await.map_err(failed(doing))?;
     let told = batch.alert_columns()?;

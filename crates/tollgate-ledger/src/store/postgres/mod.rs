@@ -11,6 +11,7 @@
 mod admin;
 mod connect;
 mod ingest;
+mod leases;
 mod retry;
 mod speak;
 
@@ -22,14 +23,14 @@ use deadpool_postgres::Pool;
 use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
 use tokio_postgres::IsolationLevel;
-use tollgate_wire::Balance;
+use tollgate_wire::{Balance, LeaseAsk};
 
 pub use connect::PostgresOptions;
 
-use super::sql::{Sql, audit, months::Months, opening, report, schema};
+use super::sql::{Sql, audit, leases::steps, months::Months, opening, report, schema};
 use super::{
-    AuditReport, BATCHES_WAITING_MAX, Batch, EntriesQuery, Entry, Ingested, OpeningQuery, Store, StoreError,
-    UsageQuery, UsageReport,
+    AuditReport, BATCHES_WAITING_MAX, Batch, EntriesQuery, Entry, Ingested, LeaseStore, OpeningQuery, Store,
+    StoreError, Synced, UsageQuery, UsageReport,
 };
 use crate::calendar::Month;
 use ingest::Prepared;
@@ -222,7 +223,7 @@ impl Inner {
         Ok(())
     }
 
-    async fn ingest(&self, batch: Batch) -> Result<Ingested, StoreError> {
+    async fn sync(&self, batch: Batch, asks: Vec<LeaseAsk>) -> Result<Synced, StoreError> {
         let _turn = self.turns.try_acquire().map_err(|_| StoreError::Busy)?;
         let prepared = Prepared::of(&batch)?;
         for _ in 0..MONTHS_RELOADED_MAX {
@@ -232,14 +233,38 @@ impl Inner {
             {
                 // A batch that was entered before its month was dropped is still known.
                 let known = until_done!(&self.pool, client => ingest::known(client, &prepared).await)?;
-                return known.ok_or(why);
+                // Its leases are asked for again with the next.
+                return known.map(|outcome| Synced { outcome, grants: Vec::new() }).ok_or(why);
             }
-            match until_done!(&self.pool, client => ingest::enter(client, &prepared).await) {
+            match self.enter(&batch, &prepared, &asks).await {
                 Err(why) if retry::is_missing_table(&why) => self.reload_months().await?,
                 outcome => return outcome,
             }
         }
         Err(StoreError::Busy)
+    }
+
+    /// Enters a batch, alone with one statement, with leases in a transaction of several.
+    async fn enter(
+        &self,
+        batch: &Batch,
+        prepared: &Prepared,
+        asks: &[LeaseAsk],
+    ) -> Result<Synced, StoreError> {
+        if asks.is_empty() {
+            let outcome = until_done!(&self.pool, client => ingest::enter(&*client, prepared).await)?;
+            return Ok(Synced { outcome, grants: Vec::new() });
+        }
+        until_done!(&self.pool, client => {
+            let transaction = client.transaction().await.map_err(failed("starting a transaction"))?;
+            let outcome = ingest::enter(&transaction, prepared).await?;
+            let grants = match outcome {
+                Ingested::Conflict => Vec::new(),
+                _ => steps(&mut Speaking::once(&transaction), batch, asks).await?,
+            };
+            transaction.commit().await.map_err(failed("committing"))?;
+            Ok(Synced { outcome, grants })
+        })
     }
 
     async fn retain(&self, now_ms: u64, oldest_kept: Month) -> Result<Vec<Month>, StoreError> {
@@ -269,7 +294,7 @@ impl Inner {
 #[async_trait]
 impl Store for PostgresStore {
     async fn ingest(&self, batch: Batch) -> Result<Ingested, StoreError> {
-        self.run(|inner| async move { inner.ingest(batch).await }).await
+        Ok(self.sync(batch, Vec::new()).await?.outcome)
     }
 
     async fn opening(&self, query: OpeningQuery) -> Result<Vec<Balance>, StoreError> {

@@ -1,4 +1,5 @@
-//! The self-audit: usage is the sum of the entries, and no entry is there twice.
+//! The self-audit: usage is the sum of the entries, no entry is there twice, and quotas have settled and lent what their
+//! leases say, never more than their limit.
 //!
 //! It adds the entries up anew, in one read transaction, by other statements than the ones that keep the roll-up.
 //! Months whose entries retention has dropped can't be compared; their rows are counted and reported.
@@ -24,6 +25,7 @@ pub(in crate::store) async fn report(sql: &mut dyn Sql) -> Result<AuditReport, S
     find_twice(sql, &present, &mut report).await?;
     find_orphans(sql, &present, &mut report).await?;
     find_short_batches(sql, &present, &mut report).await?;
+    compare_quotas(sql, &mut report).await?;
     report.differences.sort();
     Ok(report)
 }
@@ -200,6 +202,35 @@ async fn find_short_batches(
         let (books, entries) = (row.int(2)?, row.int(3)?);
         let (entries, books) = (format!("{entries} entries"), format!("{books} entries"));
         note(report, Difference { what, entries, books });
+    }
+    Ok(())
+}
+
+/// Quotas whose amounts are not the sums of their leases', or that lent more than they ever had.
+async fn compare_quotas(sql: &mut dyn Sql, report: &mut AuditReport) -> Result<(), StoreError> {
+    let sum = |of: &str| format!("CAST(COALESCE(SUM({of}), 0) AS BIGINT)");
+    let (spent, held, overrun) = (sum("l.spent"), sum("l.granted - l.spent - l.returned"), sum("l.overrun"));
+    let text = format!(
+        "SELECT q.limit_name, q.policy, q.meter, q.key_doc, q.start_ms, q.limit_most, q.settled, q.held, q.overrun,
+           {spent}, {held}, {overrun}
+         FROM quotas AS q LEFT JOIN leases AS l ON l.quota_id = q.quota_id
+         GROUP BY q.quota_id, q.limit_name, q.policy, q.meter, q.key_doc, q.start_ms, q.limit_most, q.settled, q.held,
+           q.overrun
+         HAVING q.settled <> {spent} OR q.held <> {held} OR q.overrun <> {overrun}
+           OR q.settled + q.held > q.limit_most
+         LIMIT {DIFFERENCES_MAX}"
+    );
+    for row in sql.query(DOING, &text, &[]).await? {
+        let name: Vec<String> = (0..4).map(|at| row.text(at)).collect::<Result<_, _>>()?;
+        let what = format!("quota {} of {}", name.join("/"), crate::calendar::date_of(row.int(4)?));
+        let amounts = |at: usize| -> Result<String, StoreError> {
+            Ok(format!("{} settled, {} held, {} overrun", row.int(at)?, row.int(at + 1)?, row.int(at + 2)?))
+        };
+        let books = format!("{}, at most {} allowed", amounts(6)?, row.int(5)?);
+        note(report, Difference { what, entries: amounts(9)?, books });
+    }
+    for row in sql.query(DOING, "SELECT COUNT(*) FROM quotas", &[]).await? {
+        report.quotas += row.int(0)?;
     }
     Ok(())
 }

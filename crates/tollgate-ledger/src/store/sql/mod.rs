@@ -11,6 +11,7 @@
 
 pub(super) mod admin;
 pub(super) mod audit;
+pub(super) mod leases;
 pub(super) mod months;
 pub(super) mod opening;
 pub(super) mod report;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::Sql;
 use super::schema::{self, Dialect};
+use super::{Sql, leases};
 use crate::calendar::Month;
 use crate::store::{BATCH_MEMORY_MS, StoreError};
 
@@ -57,8 +57,8 @@ impl Months {
         Ok(())
     }
 
-    /// Retention: drops the months before `oldest_kept`, forgets old batch numbers and makes the months around
-    /// `now_ms`. Returns the months dropped.
+    /// Retention: drops the months before `oldest_kept`, forgets old batch numbers, makes the months around `now_ms` and
+    /// closes windows of quotas. Returns the months dropped.
     pub(in crate::store) async fn retain(
         &mut self,
         sql: &mut dyn Sql,
@@ -90,6 +90,7 @@ impl Months {
                 self.ensure(sql, engine, month, now_ms).await?;
             }
         }
+        leases::close_windows(sql, now_ms).await?;
         Ok(old)
     }
 }

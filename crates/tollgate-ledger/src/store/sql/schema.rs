@@ -6,8 +6,11 @@ use super::Sql;
 use crate::store::StoreError;
 
 /// The schema's history. A version is never changed once released; a new one is added.
-const MIGRATIONS: &[(u32, &str)] =
-    &[(1, include_str!("../schema/0001_books.sql")), (2, include_str!("../schema/0002_admin.sql"))];
+const MIGRATIONS: &[(u32, &str)] = &[
+    (1, include_str!("../schema/0001_books.sql")),
+    (2, include_str!("../schema/0002_admin.sql")),
+    (3, include_str!("../schema/0003_leases.sql")),
+];
 
 /// A month of the audit trail.
 pub(in crate::store) const ENTRIES: &str = include_str!("../schema/entries.sql");
@@ -84,7 +87,9 @@ impl Dialect {
         let mut parts = text.split(mark.as_str());
         let first = parts.next().unwrap_or_default().to_owned();
         let text = parts.fold(first, |done, part| done + &part.replacen("*/", "", 1));
-        text.replace(" TEXT ", &format!(" {} ", self.text))
+        [" ", ",", "\n"].iter().fold(text, |text, behind| {
+            text.replace(&format!(" TEXT{behind}"), &format!(" {}{behind}", self.text))
+        })
     }
 }
 

@@ -3,23 +3,24 @@
 use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension, params};
-use tollgate_wire::Tally;
+use tollgate_wire::{LeaseAsk, Tally};
 
 use super::speak::Speaking;
 use super::{failed, in_transaction};
 use crate::calendar::Month;
 use crate::store::sql::months::{self, Months};
-use crate::store::sql::{at_once, schema};
-use crate::store::{Alert, Applied, Batch, Ingested, StoreError, Sums, UsageKey, rollup};
+use crate::store::sql::{at_once, leases, schema};
+use crate::store::{Alert, Applied, Batch, Ingested, StoreError, Sums, Synced, UsageKey, rollup};
 
 /// Workers remembered; past this the memory starts over. A worker costs a look-up then, nothing else.
 const SOURCES_KEPT: usize = 10_000;
 
-/// A batch and the hash of its body.
+/// A batch, the hash of its body, and the leases that came with it.
 #[derive(Debug)]
 pub(super) struct HashedBatch {
     pub(super) batch: Batch,
     pub(super) hash: String,
+    pub(super) asks: Vec<LeaseAsk>,
 }
 
 /// What the writer remembers of the database. Only true while every transaction commits.
@@ -39,12 +40,17 @@ impl Books {
         &mut self,
         connection: &mut Connection,
         batches: &[Box<HashedBatch>],
-    ) -> Result<Vec<Ingested>, StoreError> {
+    ) -> Result<Vec<Synced>, StoreError> {
         in_transaction(connection, |connection| {
             let mut usage = rollup::Rollup::default();
             let mut outcomes = Vec::with_capacity(batches.len());
-            for HashedBatch { batch, hash } in batches.iter().map(AsRef::as_ref) {
-                outcomes.push(self.enter_batch(connection, batch, hash, &mut usage)?);
+            for HashedBatch { batch, hash, asks } in batches.iter().map(AsRef::as_ref) {
+                let outcome = self.enter_batch(connection, batch, hash, &mut usage)?;
+                let grants = match outcome {
+                    Ingested::Conflict => Vec::new(),
+                    _ => at_once(leases::steps(&mut Speaking(connection), batch, asks))?,
+                };
+                outcomes.push(Synced { outcome, grants });
             }
             write_usage(connection, usage.into_sorted()).map_err(failed("rolling up usage"))?;
             Ok(outcomes)

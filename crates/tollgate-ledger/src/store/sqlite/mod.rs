@@ -9,6 +9,7 @@
 mod admin;
 mod connect;
 mod ingest;
+mod leases;
 mod readers;
 mod speak;
 mod writer;
@@ -21,8 +22,8 @@ use tollgate_wire::Balance;
 
 use super::sql::{at_once, audit, opening, report};
 use super::{
-    AuditReport, Batch, EntriesQuery, Entry, Ingested, OpeningQuery, Store, StoreError, UsageQuery,
-    UsageReport,
+    AuditReport, Batch, EntriesQuery, Entry, Ingested, LeaseStore, OpeningQuery, Store, StoreError,
+    UsageQuery, UsageReport,
 };
 use crate::calendar::Month;
 use readers::Readers;
@@ -111,7 +112,7 @@ fn in_transaction<T>(
 #[async_trait]
 impl Store for SqliteStore {
     async fn ingest(&self, batch: Batch) -> Result<Ingested, StoreError> {
-        self.writer.ingest(batch).await
+        Ok(self.sync(batch, Vec::new()).await?.outcome)
     }
 
     async fn opening(&self, query: OpeningQuery) -> Result<Vec<Balance>, StoreError> {

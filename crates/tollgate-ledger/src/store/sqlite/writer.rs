@@ -14,11 +14,12 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tokio::sync::oneshot;
+use tollgate_wire::LeaseAsk;
 
 use super::failed;
 use super::ingest::{Books, HashedBatch};
 use crate::calendar::Month;
-use crate::store::{BATCHES_WAITING_MAX, Batch, Ingested, StoreError};
+use crate::store::{BATCHES_WAITING_MAX, Batch, StoreError, Synced};
 
 /// Entries after which a group is full: at a thousand the flush of the disk is a small part of the commit.
 const GROUP_ENTRIES_MAX: usize = 4000;
@@ -29,7 +30,7 @@ const GROUP_TIME_MAX: Duration = Duration::from_millis(5);
 type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
 enum Job {
-    Ingest(Box<HashedBatch>, Reply<Ingested>),
+    Ingest(Box<HashedBatch>, Reply<Synced>),
     Retain {
         now_ms: u64,
         oldest_kept: Month,
@@ -72,10 +73,10 @@ impl Writer {
         Ok(Self { jobs, thread: Mutex::new(Some(thread)), counts })
     }
 
-    pub(super) async fn ingest(&self, batch: Batch) -> Result<Ingested, StoreError> {
+    pub(super) async fn sync(&self, batch: Batch, asks: Vec<LeaseAsk>) -> Result<Synced, StoreError> {
         // Hashed here and not on the writer's thread, which everybody waits for.
         let hash = batch.body_hash().map_err(failed("hashing a batch"))?;
-        self.ask(|reply| Job::Ingest(Box::new(HashedBatch { batch, hash }), reply)).await
+        self.ask(|reply| Job::Ingest(Box::new(HashedBatch { batch, hash, asks }), reply)).await
     }
 
     pub(super) async fn retain(&self, now_ms: u64, oldest_kept: Month) -> Result<Vec<Month>, StoreError> {
@@ -133,7 +134,7 @@ struct Scribe {
     counts: Arc<Counts>,
 }
 
-type Waiting = (Box<HashedBatch>, Reply<Ingested>);
+type Waiting = (Box<HashedBatch>, Reply<Synced>);
 
 impl Scribe {
     fn run(mut self, waiting: &Receiver<Job>) {
@@ -163,7 +164,7 @@ impl Scribe {
 
     /// Enters a group, or each of its batches alone when the group fails. Nobody is answered before the commit.
     fn enter(&mut self, group: Vec<Waiting>) {
-        let (batches, replies): (Vec<Box<HashedBatch>>, Vec<Reply<Ingested>>) = group.into_iter().unzip();
+        let (batches, replies): (Vec<Box<HashedBatch>>, Vec<Reply<Synced>>) = group.into_iter().unzip();
         match self.commit(&batches) {
             Ok(outcomes) => {
                 for (reply, outcome) in replies.into_iter().zip(outcomes) {
@@ -187,7 +188,7 @@ impl Scribe {
         }
     }
 
-    fn commit(&mut self, batches: &[Box<HashedBatch>]) -> Result<Vec<Ingested>, StoreError> {
+    fn commit(&mut self, batches: &[Box<HashedBatch>]) -> Result<Vec<Synced>, StoreError> {
         let outcomes = self.books.enter(&mut self.connection, batches);
         match &outcomes {
             Ok(_) => {
