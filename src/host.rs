@@ -93,8 +93,14 @@ unsafe extern "C" {
         grpc_status: i32,
     ) -> u32;
     fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
+    fn proxy_set_effective_context(id: u32) -> u32;
+    fn proxy_continue_stream(stream: u32) -> u32;
+    fn proxy_register_shared_queue(name: *const u8, name_size: usize, id: *mut u32) -> u32;
+    fn proxy_enqueue_shared_queue(id: u32, data: *const u8, size: usize) -> u32;
+    fn proxy_dequeue_shared_queue(id: u32, data: *mut *mut u8, size: *mut usize) -> u32;
     fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> u32;
     fn proxy_increment_metric(id: u32, by: i64) -> u32;
+    fn proxy_record_metric(id: u32, value: u64) -> u32;
 }
 
 #[link(wasm_import_module = "wasi_snapshot_preview1")]
@@ -243,17 +249,68 @@ pub fn tick_every(period_ms: u32) -> Result<(), Failed> {
     check(unsafe { proxy_set_tick_period_milliseconds(period_ms) })
 }
 
+/// Has the calls that follow speak of this context. Refused when it is gone, as a stream may be.
+pub fn speak_of(context: u32) -> Result<(), Failed> {
+    // SAFETY: no memory is involved.
+    check(unsafe { proxy_set_effective_context(context) })
+}
+
+/// Lets a paused request go on, once this callback has returned.
+pub fn resume_request() -> Result<(), Failed> {
+    const REQUEST: u32 = 0;
+    // SAFETY: no memory is involved.
+    check(unsafe { proxy_continue_stream(REQUEST) })
+}
+
+/// A queue of Envoy's whose messages wake the VM that registered it, whatever thread they come from.
+#[derive(Clone, Copy, Debug)]
+pub struct Queue(pub u32);
+
+/// Registers a queue for this VM; a name that another VM has registered would be taken from it.
+pub fn register_queue(name: &str) -> Result<Queue, Failed> {
+    let mut id = 0;
+    // SAFETY: the host reads within the given length and writes one u32.
+    check(unsafe { proxy_register_shared_queue(name.as_ptr(), name.len(), &mut id) })?;
+    Ok(Queue(id))
+}
+
+/// Puts a message into a queue, of this VM or another.
+pub fn enqueue(queue: Queue, message: &[u8]) -> Result<(), Failed> {
+    // SAFETY: the host reads within the given length.
+    check(unsafe { proxy_enqueue_shared_queue(queue.0, message.as_ptr(), message.len()) })
+}
+
+/// Takes the next message out; None when there is none.
+pub fn dequeue(queue: Queue) -> Option<Vec<u8>> {
+    // SAFETY: see `bytes`.
+    bytes(|data, size| unsafe { proxy_dequeue_shared_queue(queue.0, data, size) }).ok().flatten()
+}
+
 /// A metric of Envoy's.
 #[derive(Clone, Copy, Debug)]
 pub struct Metric(u32);
 
 /// Defines a counter, or finds it: all workers share it.
 pub fn counter(name: &str) -> Result<Metric, Failed> {
-    const COUNTER: u32 = 0;
+    define(0, name)
+}
+
+/// Defines a histogram, or finds it.
+pub fn histogram(name: &str) -> Result<Metric, Failed> {
+    define(2, name)
+}
+
+fn define(kind: u32, name: &str) -> Result<Metric, Failed> {
     let mut id = 0;
     // SAFETY: the host reads within the given length and writes one u32.
-    check(unsafe { proxy_define_metric(COUNTER, name.as_ptr(), name.len(), &mut id) })?;
+    check(unsafe { proxy_define_metric(kind, name.as_ptr(), name.len(), &mut id) })?;
     Ok(Metric(id))
+}
+
+/// Adds a value to a histogram.
+pub fn record(metric: Metric, value: u64) -> Result<(), Failed> {
+    // SAFETY: no memory is involved.
+    check(unsafe { proxy_record_metric(metric.0, value) })
 }
 
 /// Adds to a counter.

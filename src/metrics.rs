@@ -17,6 +17,7 @@ struct Series {
 #[derive(Debug, Default)]
 pub struct Metrics {
     series: HashMap<String, Series>,
+    histograms: HashMap<&'static str, Metric>,
     /// Where names are put together: counting allocates nothing.
     name: String,
 }
@@ -47,6 +48,15 @@ impl Metrics {
         }
         self.count(&all, by);
         self.name = all;
+    }
+
+    /// Adds a value to a histogram, at once.
+    pub fn record(&mut self, name: &'static str, value: u64) {
+        let known = self.histograms.get(name).copied();
+        let Some(metric) = known.or_else(|| host::histogram(name).ok()) else { return };
+        self.histograms.insert(name, metric);
+        // A value Envoy does not take is one less in a statistic.
+        let _ = host::record(metric, value);
     }
 
     /// Hands everything to Envoy.

@@ -8,25 +8,27 @@ use proxy_wasm::types::ContextType;
 use tollgate_core::policy::Policy;
 
 use crate::host::{self, Buffer};
-use crate::stream::Stream;
+use crate::stream::Shared;
 use crate::sync::Link;
 use crate::worker::Worker;
 
-/// Between two ticks: short enough for metrics and batches, 0.2 % of a core for all VMs together.
-const TICK_MS: u32 = 200;
-
 /// The root context.
-#[derive(Default)]
 pub struct Root {
+    id: u32,
     worker: Option<Rc<Worker>>,
 }
 
 impl Root {
+    /// A root context that has no configuration yet, by the number Envoy gave it.
+    pub const fn new(id: u32) -> Self {
+        Self { id, worker: None }
+    }
+
     fn configure(&mut self, size: usize) -> Result<(), String> {
         let bytes = if size == 0 { None } else { host::buffer(Buffer::Configuration, size) };
         let policy = Policy::from_bytes(&bytes.unwrap_or_default()).map_err(|error| error.to_string())?;
-        let worker = Worker::start(policy).map_err(|error| error.to_string())?;
-        host::tick_every(TICK_MS).map_err(|failed| format!("no ticks: status {}", failed.0))?;
+        let worker = Worker::start(policy, self.id).map_err(|error| error.to_string())?;
+        worker.state.borrow_mut().waiting.arm(host::now().mono_ns, true);
         self.worker = Some(Rc::new(worker));
         Ok(())
     }
@@ -57,9 +59,15 @@ impl RootContext for Root {
         }
     }
 
-    fn create_http_context(&self, _id: u32) -> Option<Box<dyn HttpContext>> {
+    fn on_queue_ready(&mut self, _queue: u32) {
+        if let Some(worker) = &self.worker {
+            worker.rung();
+        }
+    }
+
+    fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
         let worker = self.worker.as_ref()?;
-        Some(Box::new(Stream::new(Rc::clone(worker))))
+        Some(Box::new(Shared::new(Rc::clone(worker), id)))
     }
 
     fn get_type(&self) -> Option<ContextType> {

@@ -15,6 +15,7 @@ use tollgate_wire::TallyOf;
 use crate::host::{self, SharedData};
 use crate::metrics::Metrics;
 use crate::sync::Link;
+use crate::waiting::{IDLE_TICK_NS, Waiting};
 
 /// Settlements that wait for another try. Each is a request whose balance others kept changing; beyond it the hold
 /// stays until this VM ends, which is on the safe side.
@@ -23,12 +24,17 @@ const UNSETTLED_MAX: usize = 10_000;
 /// Room for the JSON of most tallies.
 const TALLY_BYTES: usize = 512;
 
+/// Time between two rounds of chores: a little less than an idle tick, which comes a little late or early.
+const CHORES_NS: u64 = IDLE_TICK_NS - IDLE_TICK_NS / 20;
+
 /// One VM's worker.
 pub struct Worker {
     /// The configuration.
     pub policy: Policy,
     /// The balances.
     pub store: SharedData,
+    /// The root context's number.
+    pub root: u32,
     /// What changes.
     pub state: RefCell<State>,
 }
@@ -49,8 +55,11 @@ pub struct State {
     pub overrides: Overrides,
     /// The way to the ledger.
     pub link: Option<Link>,
+    /// Requests that wait.
+    pub waiting: Waiting,
     unsettled: Vec<(Reservation, Amounts)>,
     last_beat_ns: u64,
+    last_chores_ns: u64,
     jitter: u64,
 }
 
@@ -59,7 +68,7 @@ impl Worker {
     ///
     /// # Errors
     /// When shared data can't be used.
-    pub fn start(policy: Policy) -> Result<Self, Undecided> {
+    pub fn start(policy: Policy, root: u32) -> Result<Self, Undecided> {
         let store = SharedData::new(&policy.name);
         let now = host::now();
         // Zero owns nothing; a random owner is never used twice.
@@ -68,6 +77,7 @@ impl Worker {
         limiter.prepare(&store)?;
         let vm = u64::from_le_bytes(host::random());
         let link = policy.ledger.as_ref().map(|_| Link::new(limiter.process().id, vm, &policy, now));
+        let waiting = Waiting::new(policy.room, &format!("tollgate.{vm:016x}"));
         let state = State {
             limiter,
             predictor: Predictor::default(),
@@ -76,15 +86,18 @@ impl Worker {
             guids: Guids::new(vm),
             overrides: Overrides::default(),
             link,
+            waiting,
             unsettled: Vec::new(),
             last_beat_ns: now.mono_ns,
+            last_chores_ns: now.mono_ns,
             jitter: vm,
         };
-        Ok(Self { policy, store, state: RefCell::new(state) })
+        Ok(Self { policy, store, root, state: RefCell::new(state) })
     }
 
     /// Settles a reservation, now or on a later tick.
     pub fn settle(&self, state: &mut State, now: Now, reservation: Reservation, actual: &Amounts) {
+        let accounts = self.accounts_waited_for(&reservation);
         if let Err((rest, error)) = state.limiter.settle(&self.policy, &self.store, now, reservation, actual)
         {
             state.metrics.count("tollgate_settle_retries", 1);
@@ -94,6 +107,21 @@ impl Worker {
                 error!("a reservation could not be settled and stays held: {error}");
             }
         }
+        accounts.into_iter().for_each(|account| self.ring(state, account));
+    }
+
+    /// Takes back what a request was given that never went on.
+    pub fn withdraw(&self, state: &mut State, now: Now, reservation: &Reservation) {
+        let accounts = self.accounts_waited_for(reservation);
+        if let Err(error) = state.limiter.withdraw(&self.policy, &self.store, now, reservation) {
+            error!("a reservation could not be taken back and stays held: {error}");
+        }
+        accounts.into_iter().for_each(|account| self.ring(state, account));
+    }
+
+    /// The accounts of a reservation that somebody may wait for.
+    fn accounts_waited_for(&self, reservation: &Reservation) -> Vec<u64> {
+        if self.policy.queues { reservation.accounts().collect() } else { Vec::new() }
     }
 
     /// Enters a tally: as filter state for the access log, and for the ledger if there is one.
@@ -112,10 +140,19 @@ impl Worker {
         }
     }
 
-    /// What is done a few times a second, off the requests' path.
+    /// Wakes who has waited long enough, and does what is done a few times a second, off the requests' path.
     pub fn tick(&self) {
+        self.wake_due();
         let state = &mut *self.state.borrow_mut();
         let now = host::now();
+        if now.mono_ns.saturating_sub(state.last_chores_ns) >= CHORES_NS {
+            state.last_chores_ns = now.mono_ns;
+            self.chores(state, now);
+        }
+        state.waiting.arm(host::now().mono_ns, true);
+    }
+
+    fn chores(&self, state: &mut State, now: Now) {
         if now.mono_ns.saturating_sub(state.last_beat_ns) >= NANOS_PER_SECOND {
             match state.limiter.beat(&self.store, now) {
                 Ok(()) => state.last_beat_ns = now.mono_ns,

@@ -15,5 +15,9 @@ impl Stream {
                 break;
             }
         }
+        if self.waited_ns > 0 {
+            let waited_ms = self.waited_ns.div_ceil(1_000_000).to_string();
+            let _ = host::set_header(Map::Response, "x-tollgate-waited-ms", &waited_ms);
+        }
     }
 }

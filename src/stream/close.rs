@@ -23,6 +23,8 @@ impl Stream {
             Phase::Refused(limit) => {
                 (Charged { outcome: Outcome::Refused, ..Charged::default() }, None, limit)
             }
+            Phase::Held(admission, _) => return self.leave(state, Some(&admission)),
+            Phase::Queued(_) => return self.leave(state, None),
             // The client left before its body was here, or Envoy refused it: nothing was decided.
             Phase::Waiting | Phase::Done => return,
         };

@@ -24,6 +24,11 @@ pub(super) fn admission(worker: &Worker, state: &mut State, tier: &str, admissio
     }
 }
 
+/// Counts a request that waits: `throttled` or `queued`.
+pub(super) fn waits(state: &mut State, how: &str) {
+    state.metrics.count_labelled("tollgate_waited", &[("kind", how)], 1);
+}
+
 /// Counts a request that Tollgate answered (`rejected`), or would have (`shadowed`).
 pub(super) fn rejection(
     worker: &Worker,

@@ -9,6 +9,8 @@ use tollgate_core::billing;
 use tollgate_core::limiter::{Admission, Decision, Demand, Refusal, Undecided};
 use tollgate_core::policy::Standing;
 use tollgate_core::policy::config::{Contention, Enforcement};
+use tollgate_core::room::POLL_NS;
+use tollgate_core::time::Now;
 use tollgate_core::traffic::Dialect;
 
 use super::{Phase, Stream, count};
@@ -65,19 +67,53 @@ impl Stream {
         {
             return answered;
         }
-        let decision =
-            state.limiter.admit(&worker.policy, &worker.store, self.decided, &self.attributes(), &demand);
-        match decision {
-            Ok(Decision::Admit(admission)) => self.pass(state, admission, demand),
-            Ok(Decision::Refuse(refusal)) => match self.reject(state, Rejection::Limit(&refusal)) {
-                Some(answered) => answered,
-                None => self.pass(state, Admission::default(), demand),
-            },
+        match self.admit(state, self.decided, &demand) {
+            Ok(Decision::Admit(admission)) => self.pass_in_turn(state, admission, demand),
+            Ok(Decision::Refuse(refusal)) => self.over(state, &refusal, demand),
             Err(undecided) => self.undecided(state, &undecided, demand),
         }
     }
 
-    fn pass(&mut self, state: &mut State, admission: Admission, demand: Demand) -> Action {
+    /// Asks the limits.
+    pub(super) fn admit(&self, state: &mut State, now: Now, demand: &Demand) -> Result<Decision, Undecided> {
+        let worker = &self.worker;
+        state.limiter.admit(&worker.policy, &worker.store, now, &self.attributes(), demand)
+    }
+
+    /// Lets an admitted request go on, unless somebody waits before it.
+    fn pass_in_turn(&mut self, state: &mut State, admission: Admission, demand: Demand) -> Action {
+        if self.enforcement == Enforcement::On
+            && let Some(account) = self.overtakes(state, &admission)
+            && let Some(waits) = self.queue(state, (account, POLL_NS), Some(&admission), demand)
+        {
+            return waits;
+        }
+        self.pass_or_hold(state, admission, demand)
+    }
+
+    /// Lets an admitted request go on when it may.
+    pub(super) fn pass_or_hold(&mut self, state: &mut State, admission: Admission, demand: Demand) -> Action {
+        if admission.delay_ns > 0 && self.enforcement == Enforcement::On {
+            return self.hold(state, admission, demand);
+        }
+        self.pass(state, admission, demand)
+    }
+
+    /// A limit has no room for the request: it waits where it can, and is refused else.
+    fn over(&mut self, state: &mut State, refusal: &Refusal, demand: Demand) -> Action {
+        if refusal.queueable && self.enforcement == Enforcement::On {
+            let wait_ns = refusal.wait_ns.unwrap_or(u64::MAX);
+            if let Some(waits) = self.queue(state, (refusal.account, wait_ns), None, demand) {
+                return waits;
+            }
+        }
+        match self.reject(state, Rejection::Limit(refusal)) {
+            Some(answered) => answered,
+            None => self.pass(state, Admission::default(), demand),
+        }
+    }
+
+    pub(super) fn pass(&mut self, state: &mut State, admission: Admission, demand: Demand) -> Action {
         count::admission(&self.worker, state, &self.caller.tier, &admission);
         self.phase = Phase::Admitted(admission, demand);
         Action::Continue
@@ -102,7 +138,7 @@ impl Stream {
         answered.unwrap_or_else(|| self.pass(state, Admission::default(), demand))
     }
 
-    fn refuse(&mut self, state: &mut State, rejection: Rejection<'_>) -> Action {
+    pub(super) fn refuse(&mut self, state: &mut State, rejection: Rejection<'_>) -> Action {
         let worker = Rc::clone(&self.worker);
         let jitter = state.jitter();
         let asker = Asker {

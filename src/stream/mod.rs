@@ -8,9 +8,12 @@ mod close;
 mod count;
 mod decide;
 mod route;
+mod shared;
 mod unread;
+mod wait;
 
-use std::rc::Rc;
+use std::cell::RefCell;
+use std::rc::{Rc, Weak};
 
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
@@ -26,10 +29,17 @@ use crate::host::{self, Map};
 use crate::worker::Worker;
 use route::Route;
 
+pub use shared::Shared;
+pub use wait::Tried;
+
 /// How far the request is.
 enum Phase {
     /// Its body is awaited.
     Waiting,
+    /// It was admitted, with what it holds, and waits until it may go on.
+    Held(Admission, Demand),
+    /// It waits in line until there is room for it.
+    Queued(Demand),
     /// It was let through, with what it holds.
     Admitted(Admission, Demand),
     /// It was answered by Tollgate: by which limit, if by one.
@@ -41,6 +51,9 @@ enum Phase {
 /// One stream's context.
 pub struct Stream {
     worker: Rc<Worker>,
+    /// Envoy's number for it.
+    id: u32,
+    me: Weak<RefCell<Self>>,
     phase: Phase,
     caller: Caller,
     /// Whether anything is enforced; asked once, so that one request is treated one way.
@@ -60,14 +73,17 @@ pub struct Stream {
     unread_bytes: u64,
     answer: Option<body::Answer>,
     decided: Now,
+    waited_ns: u64,
     ending: Ending,
 }
 
 impl Stream {
     /// A stream nothing is known of yet.
-    pub fn new(worker: Rc<Worker>) -> Self {
+    fn new(worker: Rc<Worker>, id: u32, me: Weak<RefCell<Self>>) -> Self {
         Self {
             worker,
+            id,
+            me,
             phase: Phase::Waiting,
             caller: Caller::default(),
             enforcement: Enforcement::On,
@@ -80,6 +96,7 @@ impl Stream {
             unread_bytes: 0,
             answer: None,
             decided: Now::default(),
+            waited_ns: 0,
             ending: Ending::default(),
         }
     }
@@ -170,7 +187,7 @@ impl HttpContext for Stream {
                 self.inspect(size);
                 self.decide()
             }
-            Phase::Waiting | Phase::Refused(_) => Action::Pause,
+            Phase::Waiting | Phase::Held(..) | Phase::Queued(_) | Phase::Refused(_) => Action::Pause,
             Phase::Admitted(..) | Phase::Done => {
                 self.passes_unread(size);
                 Action::Continue
@@ -186,7 +203,7 @@ impl HttpContext for Stream {
                 self.inspect(usize::MAX);
                 self.decide()
             }
-            Phase::Refused(_) => Action::Pause,
+            Phase::Held(..) | Phase::Queued(_) | Phase::Refused(_) => Action::Pause,
             Phase::Admitted(..) | Phase::Done => Action::Continue,
         }
     }

@@ -13,7 +13,7 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::sync::Barrier;
@@ -29,6 +29,7 @@ pub struct Call {
     headers: Vec<(String, String)>,
     body: Bytes,
     chunk: Option<usize>,
+    http2: bool,
 }
 
 impl Call {
@@ -40,6 +41,7 @@ impl Call {
             headers: Vec::new(),
             body: Bytes::new(),
             chunk: None,
+            http2: false,
         }
     }
 
@@ -50,7 +52,8 @@ impl Call {
 
     /// A request with the given bytes as a JSON body.
     pub fn post_bytes(path: &str, body: Bytes) -> Self {
-        Self { method: Method::POST, path: path.to_owned(), headers: Vec::new(), body, chunk: None }
+        let (path, headers) = (path.to_owned(), Vec::new());
+        Self { method: Method::POST, path, headers, body, chunk: None, http2: false }
             .header("content-type", "application/json")
     }
 
@@ -101,6 +104,12 @@ impl Call {
         self
     }
 
+    /// Speaks HTTP/2 instead of HTTP/1.1.
+    pub fn http2(mut self) -> Self {
+        self.http2 = true;
+        self
+    }
+
     /// Replaces the path.
     pub fn path(mut self, path: &str) -> Self {
         self.path = path.to_owned();
@@ -116,18 +125,30 @@ impl Call {
     pub async fn start(&self, to: SocketAddr) -> anyhow::Result<Answering> {
         let stream = TcpStream::connect(to).await.with_context(|| format!("connecting to {to}"))?;
         stream.set_nodelay(true)?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         let mut driver = JoinSet::new();
-        let abort = driver.spawn(async move {
-            // The request's own future tells what went wrong.
-            let _ = connection.await;
-        });
-        let mut request =
-            Request::builder().method(self.method.clone()).uri(&self.path).header("host", to.to_string());
+        let mut request = Request::builder().method(self.method.clone());
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
-        let response = sender.send_request(request.body(self.boxed_body())?).await?;
+        // The request's own future tells what went wrong with a connection.
+        let (response, abort) = if self.http2 {
+            let executor = TokioExecutor::new();
+            let (mut sender, connection) =
+                hyper::client::conn::http2::handshake(executor, TokioIo::new(stream)).await?;
+            let abort = driver.spawn(async move {
+                let _ = connection.await;
+            });
+            let request = request.uri(format!("http://{to}{}", self.path)).body(self.boxed_body())?;
+            (sender.send_request(request).await?, abort)
+        } else {
+            let (mut sender, connection) =
+                hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+            let abort = driver.spawn(async move {
+                let _ = connection.await;
+            });
+            let request = request.uri(&self.path).header("host", to.to_string()).body(self.boxed_body())?;
+            (sender.send_request(request).await?, abort)
+        };
         let (head, body) = response.into_parts();
         Ok(Answering { status: head.status, headers: head.headers, body, abort, _driver: driver })
     }

@@ -11,6 +11,8 @@ pub enum Slot {
     Owners,
     /// The process's random identity and hash seed, created once.
     Process,
+    /// Which worker waits for what ([`crate::room::Bell`]).
+    Bell,
     /// How far the balances of earlier processes were restored.
     Opening,
 }
@@ -71,6 +73,7 @@ impl fmt::Display for Slot {
             Self::Accounts(number) => write!(out, "{number:x}"),
             Self::Owners => out.write_str("owners"),
             Self::Process => out.write_str("process"),
+            Self::Bell => out.write_str("bell"),
             Self::Opening => out.write_str("opening"),
         }
     }

@@ -114,22 +114,24 @@ async fn claims_that_are_numbers_and_lists_are_read() {
     let scene = Scene::start(2, |config| {
         config.require_jwt(JwtIssuer::NAME, &issuer.jwks());
         config.policy(|policy| {
-            policy["identity"]["tier"] = json!([{"jwt": {"payload": "jwt_payload", "claim": "groups"}}]);
-            policy["identity"]["roles"] = json!([{"jwt": {"payload": "jwt_payload", "claim": "groups"}}]);
-            policy["identity"]["project"] = json!([{"jwt": {"payload": "jwt_payload", "claim": "beta"}}]);
+            let claim = |name: &str| json!([{"jwt": {"payload": "jwt_payload", "claim": name}}]);
+            policy["identity"]["consumer"] = claim("uid");
+            policy["identity"]["tier"] = claim("groups");
+            policy["identity"]["roles"] = claim("groups");
+            policy["identity"]["project"] = claim("beta");
             policy.insert("access".into(), json!({"exempt": {"roles": ["admin"]}}));
         });
     })
     .await;
     let chat = Call::openai(OPENAI_MODEL, 1);
-    let claims = json!({"sub": 1_795_305_600_123u64, "groups": ["staff", "pro"], "beta": true});
+    let claims = json!({"uid": 1_795_305_600_123u64, "groups": ["staff", "pro"], "beta": true});
     let call = chat.clone().key(&issuer.token(&claims).unwrap());
     assert_eq!(scene.envoy.send(&call).await.status, 200);
     let tally = scene.envoy.wait_for_journal(1).await.remove(0);
     assert_eq!((&*tally.consumer, &*tally.tier, &*tally.project), ("1795305600123", "pro", "true"));
     assert!(!tally.exempt);
 
-    let admin = chat.key(&issuer.token(&json!({"sub": "root", "groups": ["staff", "admin"]})).unwrap());
+    let admin = chat.key(&issuer.token(&json!({"uid": "root", "groups": ["staff", "admin"]})).unwrap());
     for _ in 0..5 {
         assert_eq!(scene.envoy.send(&admin).await.status, 200, "3 requests a minute are not for admins");
     }
@@ -149,7 +151,6 @@ async fn whoever_is_suspended_is_told_why_and_nothing_is_served() {
     assert_eq!(answer.status, 403);
     assert!(answer.text().contains("The invoice of May is unpaid."), "{}", answer.text());
     assert_eq!(answer.header("retry-after"), None, "waiting won't help");
-    assert_eq!(scene.envoy.send(&call.key(PRO_KEY)).await.status, 403, "of two keys the first counts");
     assert_eq!(scene.envoy.send(&Call::openai(OPENAI_MODEL, 1).key(PRO_KEY)).await.status, 200);
     assert_eq!(scene.models.served().len(), 1);
 }

@@ -11,4 +11,5 @@ mod limits;
 mod money;
 mod streams;
 mod telling;
+mod waiting;
 mod windows;

@@ -25,6 +25,7 @@ fn now() -> Now {
 fn refusal(limit: u16, wait_ns: Option<u64>) -> Refusal {
     let why = if wait_ns.is_some() { Why::Exhausted } else { Why::TooLarge };
     Refusal {
+        account: 0,
         queueable: false,
         limit: LimitId(limit),
         why,

@@ -137,6 +137,7 @@ fn too_large(
                     most,
                     remaining: most,
                     reset_ns: 0,
+                    account: 0,
                     queueable: false,
                 });
             }

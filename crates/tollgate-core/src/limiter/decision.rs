@@ -54,6 +54,8 @@ pub struct Refusal {
     pub remaining: u64,
     /// Until the limit is whole again, in nanoseconds.
     pub reset_ns: u64,
+    /// The account the limit's balance is in; 0 for a limit without one.
+    pub account: u64,
     /// Every limit that refused is one to queue at: the request may wait and be tried again.
     pub queueable: bool,
 }
@@ -113,4 +115,14 @@ pub(super) struct Held {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reservation {
     pub(super) held: Vec<Held>,
+}
+
+impl Reservation {
+    /// The accounts something is held in, each once.
+    pub fn accounts(&self) -> impl Iterator<Item = u64> {
+        self.held
+            .chunk_by(|a, b| a.account == b.account)
+            .filter_map(|group| group.first())
+            .map(|held| held.account)
+    }
 }

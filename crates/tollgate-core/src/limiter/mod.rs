@@ -80,6 +80,11 @@ impl Limiter {
         Ok(())
     }
 
+    /// What this worker's holds are tagged with.
+    pub const fn owner(&self) -> Owner {
+        self.owner
+    }
+
     /// The process.
     pub const fn process(&self) -> Process {
         self.process

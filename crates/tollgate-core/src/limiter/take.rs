@@ -276,6 +276,7 @@ fn refusal(limit: &Limit, charge: &Charge, (why, wait_ns): Over, status: &Status
         most: limit.most(),
         remaining: status.remaining,
         reset_ns: status.reset_ns,
+        account: charge.account,
         queueable: limit.violation == Violation::Queue && why != Why::TooLarge,
     }
 }

@@ -24,6 +24,7 @@ use hashbrown::HashMap;
 
 use crate::limit::{Calendar, Window};
 use crate::price::PriceTable;
+use crate::room::Bounds;
 use access::Entitlements;
 use config::{Contention, Dimension, Enforcement, UnknownModel};
 
@@ -115,6 +116,10 @@ pub struct Policy {
     pub headers: config::Headers,
     /// What clients read.
     pub messages: config::Messages,
+    /// A limit has a queue.
+    pub queues: bool,
+    /// The waiting room of each worker.
+    pub room: Bounds,
     /// Number of slots, a power of two.
     pub slots: u32,
     /// What becomes of a request that could not be decided.

@@ -160,6 +160,8 @@ fn every_mistake_names_its_field() {
             "access.exempt.consumers[0]: `x` is suspended",
         ),
         (json!({"access": {"suspended": {"x": "y".repeat(501)}}}), "access.suspended.x: more than 500 bytes"),
+        (json!({"queue": {"length": 0}}), "queue.length: not from 1 to 100000"),
+        (json!({"queue": {"max_wait_ms": 3_600_001}}), "queue.max_wait_ms: not from 1 to 3600000"),
         (json!({"default_policy": "p"}), "default_policy: there is no policy `p`"),
         (
             json!({"tiers": {"t": {"models": []}}, "identity": {"default_tier": "t"}}),

@@ -5,6 +5,8 @@
 use crate::limit::{Owner, Reader, Writer};
 
 use super::Rank;
+use crate::limiter::{ATTEMPTS_MAX, Undecided};
+use crate::store::{SharedStore, Slot, StoreError, Swap};
 
 /// Most lines in the register. A worker that finds it full is not woken and looks by itself: see [`super::POLL_NS`].
 pub const CALLERS_MAX: usize = 256;
@@ -64,6 +66,42 @@ impl Bell {
         }
     }
 
+    /// Reads the register from the store.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the host refuses.
+    pub fn load(store: &impl SharedStore) -> Result<Self, StoreError> {
+        let mut bytes = Vec::new();
+        store.load(Slot::Bell, &mut bytes)?;
+        Ok(Self::decode(&bytes))
+    }
+
+    /// Enters a worker's line in the store, as [`Bell::set`] does.
+    ///
+    /// # Errors
+    /// [`Undecided`]: the register is as it was. The worker is not woken, and looks by itself.
+    pub fn publish(
+        store: &impl SharedStore,
+        account: u64,
+        owner: Owner,
+        queue: u32,
+        rank: Option<Rank>,
+        mono_s: u32,
+    ) -> Result<bool, Undecided> {
+        let (mut old, mut new) = (Vec::new(), Vec::new());
+        for attempt in 1..=ATTEMPTS_MAX {
+            let expected = store.load(Slot::Bell, &mut old)?;
+            let mut bell = Self::decode(&old);
+            let entered = bell.set(account, owner, queue, rank, mono_s);
+            bell.encode(&mut new);
+            if new == old || store.swap(Slot::Bell, &new, expected)? == Swap::Done {
+                return Ok(entered);
+            }
+            store.lost(attempt);
+        }
+        Err(Undecided::Contention)
+    }
+
     /// Enters a worker's line, or takes it out where nobody is in it. False when there is no room.
     pub fn set(&mut self, account: u64, owner: Owner, queue: u32, rank: Option<Rank>, mono_s: u32) -> bool {
         self.0.retain(|(caller, seen_s)| {
@@ -78,10 +116,12 @@ impl Bell {
         true
     }
 
-    /// The most urgent line for an account.
-    pub fn first(&self, account: u64, mono_s: u32) -> Option<Caller> {
+    /// The most urgent line for an account, of all workers `but` one.
+    pub fn first(&self, account: u64, mono_s: u32, but: Option<Owner>) -> Option<Caller> {
         let alive = |seen_s: u32| mono_s.saturating_sub(seen_s) <= CALLER_SILENCE_S_MAX;
-        let here = self.0.iter().filter(|(caller, seen_s)| caller.account == account && alive(*seen_s));
+        let here = self.0.iter().filter(|(caller, seen_s)| {
+            caller.account == account && Some(caller.owner) != but && alive(*seen_s)
+        });
         let callers = here.map(|(caller, _)| *caller);
         callers.reduce(|first, other| if other.rank.before(&first.rank) { other } else { first })
     }
@@ -115,8 +155,9 @@ mod tests {
         bell.set(7, Owner(2), 12, rank(5, 30), 0);
         bell.set(7, Owner(3), 13, rank(5, 20), 0);
         bell.set(8, Owner(4), 14, rank(9, 1), 0);
+        assert_eq!(bell.first(7, 0, Some(Owner(3))).unwrap().queue, 12);
         let order: Vec<u32> = std::iter::from_fn(|| {
-            let first = bell.first(7, 0)?;
+            let first = bell.first(7, 0, None)?;
             bell.set(7, first.owner, first.queue, None, 0);
             Some(first.queue)
         })
@@ -129,8 +170,8 @@ mod tests {
         let mut bell = Bell::default();
         bell.set(7, Owner(1), 11, rank(9, 0), 100);
         bell.set(7, Owner(2), 12, rank(1, 0), 104);
-        assert_eq!(bell.first(7, 100 + CALLER_SILENCE_S_MAX).unwrap().queue, 11);
-        assert_eq!(bell.first(7, 101 + CALLER_SILENCE_S_MAX).unwrap().queue, 12);
+        assert_eq!(bell.first(7, 100 + CALLER_SILENCE_S_MAX, None).unwrap().queue, 11);
+        assert_eq!(bell.first(7, 101 + CALLER_SILENCE_S_MAX, None).unwrap().queue, 12);
         bell.set(7, Owner(2), 12, None, 101 + CALLER_SILENCE_S_MAX);
         assert!(bell.is_empty());
     }

@@ -109,6 +109,11 @@ impl Line {
         self.levels.last_key_value()?.1.next().map(|ticket| (ticket, false))
     }
 
+    /// When the one that has waited longest came.
+    pub fn oldest_ns(&self) -> Option<u64> {
+        self.arrivals.first().map(|(entered_ns, _)| *entered_ns)
+    }
+
     pub fn len(&self) -> usize {
         self.arrivals.len()
     }

@@ -49,8 +49,8 @@ pub struct Full;
 pub enum Due {
     /// This request has waited as long as it was told to, and has left the room.
     Go(Ticket),
-    /// This request has waited too long in line, and has left the room.
-    Late(Ticket),
+    /// This request has waited too long in line for this account, and has left the room.
+    Late(Ticket, u64),
     /// It is time to look whether this account has room.
     Look(u64),
 }
@@ -207,9 +207,12 @@ impl Room {
         Some(Rank { level: if promoted { PROMOTED } else { place.priority.into() }, since_ns })
     }
 
-    /// Has the account looked at by then, and within [`POLL_NS`] in any case.
+    /// Has the account looked at by then, within [`POLL_NS`] in any case, and when somebody in line is promoted.
     pub fn look_by(&mut self, account: u64, look_ns: u64, now_ns: u64) {
-        let look_ns = look_ns.min(now_ns.saturating_add(POLL_NS));
+        let oldest_ns = self.lines.get(&account).and_then(Line::oldest_ns);
+        let promotion_ns = oldest_ns.map(|oldest_ns| oldest_ns.saturating_add(self.bounds.promote_ns));
+        let promotion_ns = promotion_ns.filter(|promotion_ns| *promotion_ns > now_ns).unwrap_or(u64::MAX);
+        let look_ns = look_ns.min(now_ns.saturating_add(POLL_NS)).min(promotion_ns);
         if let Some(old_ns) = self.looks.insert(account, look_ns) {
             self.alarms.remove(&(old_ns, Alarm::Account(account)));
         }
@@ -235,7 +238,7 @@ impl Room {
                 Some(Due::Look(account))
             }
             Alarm::Ticket(ticket) => match self.leave(ticket, false) {
-                Some(Some(_)) => Some(Due::Late(ticket)),
+                Some(Some(place)) => Some(Due::Late(ticket, place.account)),
                 _ => Some(Due::Go(ticket)),
             },
         }

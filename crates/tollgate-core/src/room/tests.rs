@@ -56,6 +56,15 @@ fn whoever_has_waited_long_enough_goes_before_all() {
 }
 
 #[test]
+fn an_account_is_looked_at_when_somebody_is_promoted() {
+    let mut room = Room::new(Bounds { promote_ns: 100, ..bounds() });
+    room.queue(Ticket(1), place(1, 1), 1, 10, SECOND).unwrap();
+    assert_eq!(room.due(110), Some(Due::Look(7)));
+    room.look_by(7, SECOND, 110);
+    assert_eq!(room.next_due_ns(), Some(SECOND));
+}
+
+#[test]
 fn every_bound_holds_at_it_and_one_past_it() {
     let small = Bounds { length: 3, per_consumer: 2, bytes: 10, ..bounds() };
     let mut room = Room::new(small);
@@ -86,7 +95,7 @@ fn each_goes_when_it_was_told_to_and_late_ones_are_given_up() {
     assert_eq!(room.due(25 + POLL_NS), Some(Due::Look(7)));
     room.look_by(7, 2 * SECOND - 1, 25 + POLL_NS);
     assert_eq!(room.due(2 * SECOND), Some(Due::Look(7)));
-    assert_eq!(room.due(2 * SECOND), Some(Due::Late(Ticket(3))));
+    assert_eq!(room.due(2 * SECOND), Some(Due::Late(Ticket(3), 7)));
     assert!(room.is_empty() && room.next_due_ns().is_none());
 }
 
@@ -205,11 +214,11 @@ proptest! {
                                 prop_assert!(room.next(account, now_ns).is_some());
                                 room.look_by(account, now_ns + 10, now_ns);
                             }
-                            Due::Go(ticket) | Due::Late(ticket) => {
+                            Due::Go(ticket) | Due::Late(ticket, _) => {
                                 let at = kept.iter().position(|one| one.ticket == ticket).unwrap();
                                 let one = kept.remove(at).unwrap();
                                 prop_assert!(one.alarm_ns <= now_ns);
-                                prop_assert_eq!(one.place.is_some(), due == Due::Late(ticket));
+                                prop_assert_eq!(one.place.map(|place| Due::Late(ticket, place.account)).unwrap_or(Due::Go(ticket)), due);
                             }
                         }
                     }

@@ -9,10 +9,11 @@ mod money;
 mod running;
 mod telling;
 mod traffic;
+mod waiting;
 
 use hashbrown::HashMap;
 
-use super::config::{Config, Dimension};
+use super::config::{Config, Dimension, Violation};
 use super::limit::Limit;
 use super::{ConfigError, Policy, Reads, Tier};
 use limits::{Limits, Scope};
@@ -59,6 +60,8 @@ pub(super) fn policy(config: Config) -> Outcome<Policy> {
         unknown_model: config.prices.unknown,
         traffic: traffic::traffic(config.traffic)?,
         thresholds: telling::thresholds(&config.warnings)?,
+        queues: limits.iter().any(|limit| limit.violation == Violation::Queue),
+        room: waiting::bounds(&config.queue)?,
         slots: running::slots(&config.state)?,
         contention: config.state.contention,
         ledger: config.ledger.map(running::ledger).transpose()?,

@@ -21,6 +21,7 @@ mod money;
 mod running;
 mod telling;
 mod traffic;
+mod waiting;
 
 pub use access::{Access, Enforcement, Exempt};
 pub use identity::{
@@ -35,6 +36,7 @@ pub use money::{Action, PriceConfig, Prices, Reservation, UnknownModel};
 pub use running::{Contention, Ledger, StateConfig};
 pub use telling::{Headers, Warnings};
 pub use traffic::{LargerBodies, Traffic};
+pub use waiting::Queue;
 
 config! {
     /// The whole configuration.
@@ -68,6 +70,9 @@ config! {
         /// The policy of routes that name none, or one there is not.
         #[serde(default)]
         pub default_policy: Option<String>,
+        /// The waiting room.
+        #[serde(default)]
+        pub queue: Queue,
         /// What actions cost in credits. A route names its action in the same metadata.
         #[serde(default)]
         pub actions: BTreeMap<String, Action>,

@@ -1,0 +1,231 @@
+//! A request that waits: until the time it was told, or in line until there is room for it.
+
+use std::rc::Rc;
+
+use log::warn;
+use proxy_wasm::types::Action;
+use tollgate_core::answer::Rejection;
+use tollgate_core::limiter::{Admission, Decision, Demand};
+use tollgate_core::room::{POLL_NS, Place, Rank, Ticket};
+use tollgate_core::time::Now;
+
+use super::{Phase, Stream, count};
+use crate::host::{self, Map};
+use crate::worker::State;
+
+/// What became of another try.
+pub enum Tried {
+    /// The request went on, or was answered: it waits in line no more.
+    WentOn,
+    /// Its client had gone.
+    Gone,
+    /// It waits on.
+    Waits {
+        /// For this account.
+        at: u64,
+        /// When there may be room without anybody giving something back, in nanoseconds.
+        wait_ns: u64,
+    },
+    /// It could not be decided.
+    Undecided,
+}
+
+impl Stream {
+    const fn ticket(&self) -> Ticket {
+        Ticket(self.id)
+    }
+
+    /// Bytes of the body that Envoy keeps while the request waits.
+    fn body_bytes(&self) -> u64 {
+        let length = host::header(Map::Request, "content-length");
+        let length = length.and_then(|bytes| core::str::from_utf8(&bytes).ok()?.parse().ok());
+        length.unwrap_or(0)
+    }
+
+    fn place(&self, state: &State, account: u64) -> Place {
+        let key = state.limiter.process().key;
+        let consumer = key.hash64(0, [self.caller.consumer.as_str()]);
+        let priority = self.worker.policy.tier(&self.caller.tier).map_or(0, |tier| tier.priority);
+        Place { account, consumer, priority }
+    }
+
+    /// Keeps an admitted request until what it has booked is there.
+    pub(super) fn hold(&mut self, state: &mut State, admission: Admission, demand: Demand) -> Action {
+        let now = self.decided;
+        let due_ns = now.mono_ns.saturating_add(admission.delay_ns);
+        let (consumer, bytes) = (self.place(state, 0).consumer, self.body_bytes());
+        if state.waiting.pace((self.ticket(), &self.me), consumer, bytes, due_ns).is_err() {
+            let worker = Rc::clone(&self.worker);
+            worker.withdraw(state, now, &admission.reservation);
+            state.metrics.count("tollgate_room_full", 1);
+            return self.refuse(state, Rejection::Shed(admission.delay_ns));
+        }
+        state.waiting.arm(now.mono_ns, false);
+        count::waits(state, "throttled");
+        self.phase = Phase::Held(admission, demand);
+        Action::Pause
+    }
+
+    /// Puts a request in line at the account that has no room for it, or none that others don't wait for already: then
+    /// it gives back what it was given, `taken`. None: there is no room to wait either.
+    pub(super) fn queue(
+        &mut self,
+        state: &mut State,
+        (account, wait_ns): (u64, u64),
+        taken: Option<&Admission>,
+        demand: Demand,
+    ) -> Option<Action> {
+        let (worker, now) = (Rc::clone(&self.worker), self.decided);
+        let (place, bytes) = (self.place(state, account), self.body_bytes());
+        let look_ns = now.mono_ns.saturating_add(wait_ns);
+        let me = (self.ticket(), &self.me);
+        if state.waiting.queue(me, place, bytes, now.mono_ns, look_ns).is_err() {
+            state.metrics.count("tollgate_room_full", 1);
+            return None;
+        }
+        self.phase = Phase::Queued(demand);
+        worker.publish(state, account, now);
+        if let Some(taken) = taken {
+            worker.withdraw(state, now, &taken.reservation);
+        } else if state.waiting.is_next(self.ticket(), account, now.mono_ns)
+            // Room may have been made before anybody could know that somebody waits.
+            && let Ok(Decision::Admit(admission)) = self.admit(state, now, &demand)
+        {
+            if self.overtakes(state, &admission).is_none() {
+                self.leave_line(state, true, now);
+                return Some(self.pass_or_hold(state, admission, demand));
+            }
+            worker.withdraw(state, now, &admission.reservation);
+        }
+        state.waiting.arm(now.mono_ns, false);
+        count::waits(state, "queued");
+        Some(Action::Pause)
+    }
+
+    /// Where somebody as urgent as this request already waits for one of its accounts, here or elsewhere, it must not
+    /// overtake: that account.
+    pub(super) fn overtakes(&self, state: &State, admission: &Admission) -> Option<u64> {
+        if !self.worker.policy.queues {
+            return None;
+        }
+        let now = self.decided;
+        let mine = Rank { level: self.place(state, 0).priority.into(), since_ns: now.mono_ns };
+        let mut lines = self.worker.lines_elsewhere(state, now, admission.reservation.accounts());
+        lines.extend(admission.reservation.accounts().filter_map(|account| {
+            let rank = state.waiting.rank_of_others(self.ticket(), account, now.mono_ns)?;
+            Some((account, rank))
+        }));
+        lines.into_iter().find(|(_, line)| line.before(&mine)).map(|(account, _)| account)
+    }
+
+    /// Lets go of its place in line, and tells the other workers.
+    fn leave_line(&self, state: &mut State, served: bool, now: Now) {
+        if let Some(Some(place)) = state.waiting.leave(self.ticket(), served) {
+            self.worker.publish(state, place.account, now);
+        }
+    }
+
+    /// The time a held request was told has come.
+    pub fn time_has_come(&mut self) {
+        match core::mem::replace(&mut self.phase, Phase::Done) {
+            Phase::Held(admission, demand) if host::speak_of(self.id).is_ok() => {
+                let worker = Rc::clone(&self.worker);
+                self.go_on(&mut worker.state.borrow_mut(), admission, demand);
+            }
+            phase => self.phase = phase,
+        }
+    }
+
+    /// Tries a request in line again, which ranks as the head of its line.
+    pub fn try_again(&mut self, now: Now, rank: Option<Rank>) -> Tried {
+        let worker = Rc::clone(&self.worker);
+        let state = &mut *worker.state.borrow_mut();
+        let Phase::Queued(demand) = self.phase else {
+            state.waiting.leave(self.ticket(), false);
+            return Tried::Gone;
+        };
+        if host::speak_of(self.id).is_err() {
+            state.waiting.leave(self.ticket(), false);
+            return Tried::Gone;
+        }
+        match self.admit(state, now, &demand) {
+            Ok(Decision::Admit(admission)) => {
+                let accounts = admission.reservation.accounts();
+                let elsewhere = worker.lines_elsewhere(state, now, accounts);
+                let first =
+                    elsewhere.into_iter().find(|(_, other)| rank.is_some_and(|rank| other.before(&rank)));
+                if let Some((at, _)) = first {
+                    worker.withdraw(state, now, &admission.reservation);
+                    return Tried::Waits { at, wait_ns: POLL_NS };
+                }
+                state.waiting.leave(self.ticket(), true);
+                self.release(state, now, admission, demand);
+                Tried::WentOn
+            }
+            Ok(Decision::Refuse(refusal)) if refusal.queueable => {
+                Tried::Waits { at: refusal.account, wait_ns: refusal.wait_ns.unwrap_or(u64::MAX) }
+            }
+            Ok(Decision::Refuse(refusal)) => {
+                state.waiting.leave(self.ticket(), true);
+                self.decided = now;
+                self.refuse(state, Rejection::Limit(&refusal));
+                Tried::WentOn
+            }
+            Err(undecided) => {
+                warn!("undecided: {undecided}");
+                Tried::Undecided
+            }
+        }
+    }
+
+    /// A request has waited in line for as long as it may: it has left the room and gets a last try.
+    pub fn too_late(&mut self, now: Now) {
+        let worker = Rc::clone(&self.worker);
+        let state = &mut *worker.state.borrow_mut();
+        let Phase::Queued(demand) = self.phase else { return };
+        if host::speak_of(self.id).is_err() {
+            return;
+        }
+        match self.admit(state, now, &demand) {
+            Ok(Decision::Admit(admission)) => return self.release(state, now, admission, demand),
+            Ok(Decision::Refuse(refusal)) => {
+                self.decided = now;
+                self.refuse(state, Rejection::Limit(&refusal));
+            }
+            Err(_) => {
+                self.refuse(state, Rejection::Undecided);
+            }
+        }
+        state.metrics.count("tollgate_waited_in_vain", 1);
+    }
+
+    /// A request that waited in line has been admitted: it goes on, or is kept until what it booked is there.
+    fn release(&mut self, state: &mut State, now: Now, admission: Admission, demand: Demand) {
+        self.waited_ns += now.mono_ns.saturating_sub(self.decided.mono_ns);
+        self.decided = now;
+        if admission.delay_ns > 0 {
+            self.hold(state, admission, demand);
+        } else {
+            self.go_on(state, admission, demand);
+        }
+    }
+
+    fn go_on(&mut self, state: &mut State, admission: Admission, demand: Demand) {
+        self.waited_ns += admission.delay_ns;
+        state.metrics.record("tollgate_wait_ms", self.waited_ns / 1_000_000);
+        self.pass(state, admission, demand);
+        if let Err(failed) = host::resume_request() {
+            warn!("a request that waited could not go on: status {}", failed.0);
+        }
+    }
+
+    /// The stream has ended while it waited: nothing of it is left.
+    pub(super) fn leave(&self, state: &mut State, admission: Option<&Admission>) {
+        let now = host::now();
+        self.leave_line(state, false, now);
+        if let Some(admission) = admission {
+            self.worker.withdraw(state, now, &admission.reservation);
+        }
+        state.metrics.count("tollgate_left_while_waiting", 1);
+    }
+}
