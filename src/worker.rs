@@ -6,6 +6,7 @@ use log::{error, warn};
 use tollgate_core::billing::Predictor;
 use tollgate_core::limit::Owner;
 use tollgate_core::limiter::{Amounts, Limiter, Reservation, Undecided};
+use tollgate_core::load::{Load, Others};
 use tollgate_core::outbox::Outbox;
 use tollgate_core::policy::{Overrides, Policy};
 use tollgate_core::record::Guids;
@@ -55,6 +56,10 @@ pub struct State {
     pub overrides: Overrides,
     /// The way to the ledger.
     pub link: Option<Link>,
+    /// How loaded the models are, as this worker knows it.
+    pub load: Load,
+    /// The same as the other workers know it.
+    pub others: Others,
     /// Requests that wait.
     pub waiting: Waiting,
     unsettled: Vec<(Reservation, Amounts)>,
@@ -86,6 +91,8 @@ impl Worker {
             guids: Guids::new(vm),
             overrides: Overrides::default(),
             link,
+            load: Load::default(),
+            others: Others::default(),
             waiting,
             unsettled: Vec::new(),
             last_beat_ns: now.mono_ns,
@@ -153,6 +160,13 @@ impl Worker {
     }
 
     fn chores(&self, state: &mut State, now: Now) {
+        if self.policy.load.is_some() {
+            let exchanged = Others::exchange(&self.store, state.limiter.owner(), &state.load, now.mono_ns);
+            // Who lost the race tells its load the next time.
+            if let Ok(others) = exchanged {
+                state.others = others;
+            }
+        }
         if now.mono_ns.saturating_sub(state.last_beat_ns) >= NANOS_PER_SECOND {
             match state.limiter.beat(&self.store, now) {
                 Ok(()) => state.last_beat_ns = now.mono_ns,

@@ -18,6 +18,7 @@ impl Stream {
         let state = &mut *worker.state.borrow_mut();
         let (charged, mut admission, refused_by) = match core::mem::replace(&mut self.phase, Phase::Done) {
             Phase::Admitted(admission, demand) => {
+                state.load.ended();
                 (self.charge(state, &demand), Some(admission), String::new())
             }
             Phase::Refused(limit) => {

@@ -67,6 +67,11 @@ impl Stream {
         {
             return answered;
         }
+        if let Some(rejection) = self.shed(state)
+            && let Some(answered) = self.reject(state, rejection)
+        {
+            return answered;
+        }
         match self.admit(state, self.decided, &demand) {
             Ok(Decision::Admit(admission)) => self.pass_in_turn(state, admission, demand),
             Ok(Decision::Refuse(refusal)) => self.over(state, &refusal, demand),
@@ -114,6 +119,7 @@ impl Stream {
     }
 
     pub(super) fn pass(&mut self, state: &mut State, admission: Admission, demand: Demand) -> Action {
+        state.load.began();
         count::admission(&self.worker, state, &self.caller.tier, &admission);
         self.phase = Phase::Admitted(admission, demand);
         Action::Continue

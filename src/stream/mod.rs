@@ -7,6 +7,7 @@ mod body;
 mod close;
 mod count;
 mod decide;
+mod load;
 mod route;
 mod shared;
 mod unread;
@@ -162,6 +163,7 @@ impl HttpContext for Stream {
         if let Some(answered) = self.enter(identified) {
             return answered;
         }
+        self.ask_for_load();
         let nothing_to_read = self.endpoint.as_ref().is_none_or(|endpoint| endpoint.free);
         if nothing_to_read || !self.worker.policy.reads().body {
             return self.decide();
@@ -187,7 +189,12 @@ impl HttpContext for Stream {
                 self.inspect(size);
                 self.decide()
             }
-            Phase::Waiting | Phase::Held(..) | Phase::Queued(_) | Phase::Refused(_) => Action::Pause,
+            Phase::Held(..) | Phase::Queued(_) => {
+                // All of it so far: Envoy hands it over in one piece once the request goes on.
+                self.unread_bytes = self.unread_bytes.max(size as u64);
+                Action::Pause
+            }
+            Phase::Waiting | Phase::Refused(_) => Action::Pause,
             Phase::Admitted(..) | Phase::Done => {
                 self.passes_unread(size);
                 Action::Continue
@@ -215,6 +222,7 @@ impl HttpContext for Stream {
         let status = host::header(Map::Response, ":status");
         let status = status.and_then(|bytes| core::str::from_utf8(&bytes).ok()?.parse().ok());
         self.announce(admission);
+        self.read_load();
         self.ending = Ending { status: status.unwrap_or(0), complete: end_of_stream };
         if let Some(dialect) = self.dialect().filter(|_| self.facts.is_some() && self.ending.status < 400) {
             let worker = Rc::clone(&self.worker);

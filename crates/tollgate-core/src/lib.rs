@@ -9,6 +9,7 @@ pub mod hash;
 pub mod lease;
 pub mod limit;
 pub mod limiter;
+pub mod load;
 pub mod outbox;
 pub mod policy;
 pub mod price;

@@ -13,6 +13,8 @@ pub enum Slot {
     Process,
     /// Which worker waits for what ([`crate::room::Bell`]).
     Bell,
+    /// How loaded each worker is ([`crate::load::Others`]).
+    Load,
     /// How far the balances of earlier processes were restored.
     Opening,
 }
@@ -74,6 +76,7 @@ impl fmt::Display for Slot {
             Self::Owners => out.write_str("owners"),
             Self::Process => out.write_str("process"),
             Self::Bell => out.write_str("bell"),
+            Self::Load => out.write_str("load"),
             Self::Opening => out.write_str("opening"),
         }
     }

@@ -19,10 +19,12 @@ pub use attributes::{Attributes, Pattern};
 pub use identity::{ApiKeys, Caller, Identity, KnownKey, Lookup, Unidentified};
 pub use limit::{Kind, Limit, Meter};
 pub use wire_struct::read_configuration;
+pub(crate) use wire_struct::{Field, field};
 
 use hashbrown::HashMap;
 
 use crate::limit::{Calendar, Window};
+use crate::load;
 use crate::price::PriceTable;
 use crate::room::Bounds;
 use access::Entitlements;
@@ -118,6 +120,8 @@ pub struct Policy {
     pub messages: config::Messages,
     /// A limit has a queue.
     pub queues: bool,
+    /// When to turn requests away because the models are loaded.
+    pub load: Option<load::Policy>,
     /// The waiting room of each worker.
     pub room: Bounds,
     /// Number of slots, a power of two.

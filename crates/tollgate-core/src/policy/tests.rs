@@ -160,6 +160,13 @@ fn every_mistake_names_its_field() {
             "access.exempt.consumers[0]: `x` is suspended",
         ),
         (json!({"access": {"suspended": {"x": "y".repeat(501)}}}), "access.suspended.x: more than 500 bytes"),
+        (json!({"load": {}}), "load: neither `capacity` nor"),
+        (json!({"load": {"capacity": 0}}), "load.capacity: 0 would"),
+        (json!({"load": {"capacity": 1, "shed_above": 101}}), "load.shed_above: not from 1 to 100"),
+        (
+            json!({"load": {"utilization": ["cpu_utilization"], "tighten": {"above": 50, "below": 60, "factor": 50}}}),
+            "load.tighten.below: more than",
+        ),
         (json!({"queue": {"length": 0}}), "queue.length: not from 1 to 100000"),
         (json!({"queue": {"max_wait_ms": 3_600_001}}), "queue.max_wait_ms: not from 1 to 3600000"),
         (json!({"default_policy": "p"}), "default_policy: there is no policy `p`"),

@@ -29,8 +29,8 @@ pub fn read_configuration(bytes: &[u8]) -> Result<Value, ConfigError> {
     }
 }
 
-/// One field: its number and its payload. Numbers come as eight bytes, varints as a value.
-enum Field<'a> {
+/// The payload of a field. Numbers come as eight bytes, varints as a value.
+pub(crate) enum Field<'a> {
     Varint(u64),
     Fixed64(u64),
     Bytes(&'a [u8]),
@@ -49,7 +49,8 @@ fn varint(from: &mut &[u8]) -> Option<u64> {
     None
 }
 
-fn field<'a>(from: &mut &'a [u8]) -> Option<(u64, Field<'a>)> {
+/// Reads one field, its number and its payload, from the front.
+pub(crate) fn field<'a>(from: &mut &'a [u8]) -> Option<(u64, Field<'a>)> {
     let tag = varint(from)?;
     let payload = match tag & 7 {
         0 => Field::Varint(varint(from)?),

@@ -25,6 +25,7 @@ mod strip_usage;
 pub mod usage;
 
 pub use ask_usage::ask_usage;
+pub(crate) use base64::Decoder;
 pub use dialect::Dialect;
 pub use endpoint::Endpoint;
 pub use estimate::Estimator;

@@ -5,6 +5,7 @@ mod defaults;
 mod identity;
 mod kinds;
 mod limits;
+mod load;
 mod money;
 mod running;
 mod telling;
@@ -58,6 +59,7 @@ pub(super) fn policy(config: Config) -> Outcome<Policy> {
         enforcement: config.enforcement,
         prices: money::prices(&config.prices)?,
         unknown_model: config.prices.unknown,
+        load: load::load(&config)?,
         traffic: traffic::traffic(config.traffic)?,
         thresholds: telling::thresholds(&config.warnings)?,
         queues: limits.iter().any(|limit| limit.violation == Violation::Queue),
@@ -96,6 +98,7 @@ fn looks_at(limits: &[Limit], dimension: Dimension) -> bool {
 fn reads(config: &Config, limits: &[Limit]) -> Reads {
     let looks_at = |dimension: Dimension| looks_at(limits, dimension);
     let entitlements = config.tiers.values().any(|tier| tier.models.is_some() || tier.tools.is_some());
+    let critical = config.load.as_ref().is_some_and(|load| !load.critical_workflows.is_empty());
     let metadata = [Dimension::Policy, Dimension::Action, Dimension::Workflow];
     Reads {
         body: config.ledger.is_some()
@@ -104,7 +107,8 @@ fn reads(config: &Config, limits: &[Limit]) -> Reads {
             || looks_at(Dimension::Model)
             || looks_at(Dimension::Tool),
         route: looks_at(Dimension::Route),
-        route_metadata: !config.policies.is_empty()
+        route_metadata: critical
+            || !config.policies.is_empty()
             || !config.actions.is_empty()
             || metadata.into_iter().any(looks_at),
     }

@@ -16,6 +16,7 @@ macro_rules! config {
 mod access;
 mod identity;
 mod limits;
+mod load;
 mod messages;
 mod money;
 mod running;
@@ -31,6 +32,7 @@ pub use limits::{
     AllowanceConfig, Dimension, EveryConfig, Limit, Meter, QuotaConfig, QuotaPeriod, RateConfig, RatePeriod,
     RoutePolicy, Tier, Violation, WindowConfig, WindowPeriod,
 };
+pub use load::{Load, Tighten};
 pub use messages::Messages;
 pub use money::{Action, PriceConfig, Prices, Reservation, UnknownModel};
 pub use running::{Contention, Ledger, StateConfig};
@@ -70,6 +72,9 @@ config! {
         /// The policy of routes that name none, or one there is not.
         #[serde(default)]
         pub default_policy: Option<String>,
+        /// When to turn requests away because the models are loaded.
+        #[serde(default)]
+        pub load: Option<Load>,
         /// The waiting room.
         #[serde(default)]
         pub queue: Queue,
