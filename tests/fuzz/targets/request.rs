@@ -3,13 +3,20 @@
 
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
-use tollgate_core::traffic::{Dialect, inspect_request};
+use tollgate_core::traffic::{Dialect, ask_usage, inspect_request};
 
 fuzz_target!(|body: &[u8]| {
     let facts = inspect_request(Dialect::OpenAiChat, body);
     assert!(facts.input_estimate.0 >= 1 && facts.choices >= 1);
-    inspect_request(Dialect::AnthropicMessages, body);
-    inspect_request(Dialect::Generic, body);
+    for dialect in Dialect::all() {
+        let facts = inspect_request(dialect, body);
+        assert!(facts.input_estimate.0 >= 1 || !dialect.uses_model());
+        if let Some(asking) = ask_usage(&facts, body) {
+            let asking = inspect_request(dialect, &asking);
+            assert!(asking.include_usage && !asking.malformed);
+            assert_eq!((asking.model, asking.output_cap), (facts.model, facts.output_cap));
+        }
+    }
     // The last of repeated keys counts, here as there.
     let Ok(Value::Object(value)) = serde_json::from_slice(body) else { return };
     assert!(!facts.malformed);

@@ -56,7 +56,7 @@ fuzz_target!(|bytes: &[u8]| {
         let (head, tail) = bytes.split_at(bytes.len() / 8);
         let store = Damaged { accounts: RefCell::new(tail.to_vec()), others: RefCell::new(head.to_vec()) };
         let now = Now { mono_ns: 1_000_000_000_000, wall: UnixNanos(1_795_305_600_000_000_000) };
-        let Ok(mut limiter) = Limiter::join(&store, [7; 24], Owner(9), now) else { return };
+        let Ok(mut limiter) = Limiter::join(policy, &store, [7; 24], Owner(9), now) else { return };
         *store.accounts.borrow_mut() = tail.to_vec();
         let used = Amounts {
             input: TokenCount(10),

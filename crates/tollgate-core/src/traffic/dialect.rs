@@ -38,6 +38,11 @@ pub enum Dialect {
 }
 
 impl Dialect {
+    /// Every dialect.
+    pub fn all() -> impl Iterator<Item = Self> {
+        dialects::ALL.iter().map(|spec| spec.dialect)
+    }
+
     /// The dialect of this name, as a route's metadata gives it: `openai_chat`, `mistral`.
     pub fn named(name: &str) -> Option<Self> {
         dialects::ALL.iter().find(|spec| spec.name == name).map(|spec| spec.dialect)
