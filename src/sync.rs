@@ -4,18 +4,25 @@ use core::time::Duration;
 
 use log::{error, info, warn};
 use serde_json::value::RawValue;
+use tollgate_core::decided::CONSUMERS_MAX;
 use tollgate_core::limiter::Limiter;
 use tollgate_core::outbox::Batch;
 use tollgate_core::policy::Policy;
 use tollgate_core::store::{Expected, SharedStore, Slot, Swap};
 use tollgate_core::time::Now;
-use tollgate_wire::{OpeningPage, OpeningRequest, PROTOCOL_VERSION, SyncRequest, SyncResponse, WindowRange};
+use tollgate_wire::{
+    Decisions, OpeningPage, OpeningRequest, PROTOCOL_VERSION, SyncRequest, SyncResponse, WindowRange,
+};
 
 use crate::host::{self, Buffer, Map};
 use crate::worker::{State, Worker};
 
 /// Longest time the ledger may take. The batch is sent again after that, with the same number.
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Between two questions to the ledger what operators decided. Together with the ledger's answer it is well within the
+/// five seconds in which a suspension takes effect, also when one answer is lost.
+const DECISIONS_EVERY_NS: u64 = 1_500_000_000;
 
 /// Who asks for the balances of earlier processes, and how far it is.
 enum Opening {
@@ -35,6 +42,8 @@ pub struct Link {
     /// The call under way and the batch it carries, if it carries one.
     under_way: Option<(u32, Option<u64>)>,
     not_before_ns: u64,
+    /// When to ask what was decided, if nothing else is sent before.
+    ask_at_ns: u64,
 }
 
 impl Link {
@@ -64,6 +73,7 @@ impl Link {
             windows,
             under_way: None,
             not_before_ns: 0,
+            ask_at_ns: 0,
         }
     }
 
@@ -83,11 +93,11 @@ impl Link {
             }
             Opening::Settled => None,
         };
-        if batch.is_none() && opening.is_none() {
+        if batch.is_none() && opening.is_none() && now.mono_ns < link.ask_at_ns {
             return;
         }
         let seq = batch.as_ref().map(|batch| batch.seq);
-        match link.send(&ledger.cluster, &ledger.node, batch, opening) {
+        match link.send(&ledger.cluster, &ledger.node, batch, opening, state.decided.known()) {
             Some(token) => link.under_way = Some((token, seq)),
             None => {
                 link.not_before_ns = now.mono_ns + 1_000_000_000;
@@ -121,6 +131,7 @@ impl Link {
         node: &str,
         batch: Option<Batch>,
         opening: Option<OpeningRequest>,
+        known_revision: u64,
     ) -> Option<u32> {
         let (seq, tallies) = batch.map_or((0, Vec::new()), |batch| (batch.seq, batch.tallies));
         let tallies: Vec<Box<RawValue>> =
@@ -134,6 +145,7 @@ impl Link {
             tallies,
             opening,
             leases: Vec::new(),
+            known_revision: Some(known_revision),
         };
         let body = serde_json::to_vec(&request).ok()?;
         let authorization = self.token.as_ref().map(|token| format!("Bearer {token}"));
@@ -167,6 +179,11 @@ impl Link {
             state.outbox.acknowledged(answer.acked_seq);
         }
         state.metrics.count("tollgate_syncs.outcome=ok", 1);
+        let more = answer.decisions.as_ref().is_some_and(|decisions| decisions.more);
+        link.ask_at_ns = now.mono_ns + if more { 0 } else { DECISIONS_EVERY_NS };
+        if let Some(decisions) = answer.decisions {
+            learn(state, decisions, now);
+        }
         if let Some(page) = answer.opening {
             restore(worker, state, page, now);
         }
@@ -191,6 +208,18 @@ fn refused(state: &mut State, seq: Option<u64>, status: &[u8], body: &[u8], now:
             }
             state.metrics.count("tollgate_syncs.outcome=failed", 1);
         }
+    }
+}
+
+fn learn(state: &mut State, decisions: Decisions, now: Now) {
+    let learned = state.decided.learn(decisions, &mut state.overrides, now.wall_ms());
+    state.metrics.count("tollgate_decisions", learned.consumers);
+    if learned.left_out > 0 {
+        error!(
+            "{} consumers are decided about beyond the {CONSUMERS_MAX} there is room for",
+            learned.left_out
+        );
+        state.metrics.count("tollgate_decisions_left_out", learned.left_out);
     }
 }
 

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 
 use log::{error, warn};
 use tollgate_core::billing::Predictor;
+use tollgate_core::decided::Decided;
 use tollgate_core::limit::Owner;
 use tollgate_core::limiter::{Amounts, Limiter, Reservation, Undecided};
 use tollgate_core::load::{Load, Others};
@@ -54,6 +55,8 @@ pub struct State {
     pub guids: Guids,
     /// What operators changed since the configuration was read.
     pub overrides: Overrides,
+    /// Where it follows from.
+    pub decided: Decided,
     /// The way to the ledger.
     pub link: Option<Link>,
     /// How loaded the models are, as this worker knows it.
@@ -90,6 +93,7 @@ impl Worker {
             metrics: Metrics::default(),
             guids: Guids::new(vm),
             overrides: Overrides::default(),
+            decided: Decided::default(),
             link,
             load: Load::default(),
             others: Others::default(),
@@ -177,6 +181,7 @@ impl Worker {
             self.settle(state, now, reservation, &actual);
         }
         state.metrics.flush();
+        state.decided.tick(&mut state.overrides, now.wall_ms());
         Link::tick(self, state, now);
     }
 }

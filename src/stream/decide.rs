@@ -30,8 +30,16 @@ impl Stream {
         if !identified {
             return self.reject(state, Rejection::Unidentified);
         }
+        if let Some(tier) = worker.policy.tier_given(&self.caller, &state.overrides) {
+            tier.clone_into(&mut self.caller.tier);
+        }
+        self.resets = state.overrides.resets_of(&self.caller.consumer);
         match worker.policy.status_of(&self.caller, &state.overrides).clone() {
             Standing::Normal => None,
+            Standing::Grace => {
+                self.enforcement = Enforcement::Shadow;
+                None
+            }
             Standing::Suspended(reason) => self.reject(state, Rejection::Suspended(&reason)),
             Standing::Exempt => {
                 self.exempt = true;

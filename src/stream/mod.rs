@@ -21,7 +21,7 @@ use proxy_wasm::types::Action;
 use tollgate_core::billing::{self, Ending, Rate, Unpriced};
 use tollgate_core::limiter::{Admission, Demand};
 use tollgate_core::policy::config::Enforcement;
-use tollgate_core::policy::{Attributes, Caller};
+use tollgate_core::policy::{Attributes, Caller, Resets};
 use tollgate_core::time::Now;
 use tollgate_core::traffic::{Dialect, Endpoint, RequestFacts};
 
@@ -61,6 +61,8 @@ pub struct Stream {
     enforcement: Enforcement,
     /// No limit applies to the caller.
     exempt: bool,
+    /// How often the caller's balances were made fresh; asked once, so that a request is settled where it was admitted.
+    resets: Resets,
     route: Route,
     /// Where it goes; None for what no model answers.
     endpoint: Option<Endpoint>,
@@ -89,6 +91,7 @@ impl Stream {
             caller: Caller::default(),
             enforcement: Enforcement::On,
             exempt: false,
+            resets: Resets::default(),
             route: Route::default(),
             endpoint: None,
             facts: None,
@@ -118,6 +121,7 @@ impl Stream {
             interface: &self.caller.interface,
             region: &self.caller.region,
             address: &self.caller.address,
+            resets: self.resets,
         }
     }
 

@@ -5,6 +5,7 @@
 
 pub mod answer;
 pub mod billing;
+pub mod decided;
 pub mod hash;
 pub mod lease;
 pub mod limit;

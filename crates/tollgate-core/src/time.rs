@@ -18,6 +18,11 @@ impl Now {
         (self.mono_ns / NANOS_PER_SECOND) as u32
     }
 
+    /// Wall-clock whole milliseconds since the epoch.
+    pub const fn wall_ms(&self) -> u64 {
+        self.wall.0 / 1_000_000
+    }
+
     /// Wall-clock whole seconds since the epoch. 32 bits last until 2106.
     pub const fn wall_s(&self) -> u32 {
         self.wall.seconds() as u32

@@ -44,7 +44,20 @@ impl Files {
 #[test]
 fn the_help_names_every_command() {
     let help = stdout(&run(&["--help"]));
-    for command in ["check", "usage", "entries", "token", "ledger"] {
+    let commands = [
+        "check",
+        "usage",
+        "entries",
+        "consumer",
+        "quota",
+        "switch",
+        "memory",
+        "statistics",
+        "audit",
+        "token",
+        "ledger",
+    ];
+    for command in commands {
         assert!(help.contains(command), "{help}");
     }
     let help = stdout(&run(&["ledger", "--help"]));
@@ -176,6 +189,7 @@ fn fill(ledger: &Served) {
         tallies: tallies.collect(),
         opening: None,
         leases: vec![],
+        known_revision: None,
     };
     assert_eq!(post(&ledger.address, &serde_json::to_string(&request).unwrap()), Some(200));
 }
@@ -326,6 +340,36 @@ fn an_audit_that_finds_something_ends_in_one() {
 }
 
 #[test]
+fn an_audit_finds_what_was_changed_behind_the_trail() {
+    let files = Files::new();
+    let ledger = Served::start(&files.path("good.db"));
+    let operator =
+        Operator { token: token(&files.path("good.db"), "operator"), address: ledger.address.clone() };
+    for consumer in ["mallory", "alice"] {
+        operator.ask(&["consumer", "suspend", consumer, "--reason", "unpaid"]);
+    }
+    ledger.terminate();
+    let report = stdout(&audit(&files.path("good.db")));
+    assert!(report.contains("3 administrative changes, the last with hash"), "{report}");
+    let behind = [
+        (
+            "UPDATE admin_records SET doc = replace(doc, 'suspended', 'active') WHERE id = 'mallory'",
+            "consumer mallory",
+        ),
+        ("UPDATE admin_audit SET reason = 'paid' WHERE id = 'mallory'", "breaks at change 2"),
+        ("DELETE FROM admin_audit WHERE id = 'mallory'", "breaks at change 3"),
+        ("DELETE FROM admin_audit WHERE id = 'alice'", "consumer alice"),
+    ];
+    for (change, told) in behind {
+        std::fs::copy(files.path("good.db"), files.path("bad.db")).unwrap();
+        rusqlite::Connection::open(files.path("bad.db")).unwrap().execute_batch(change).unwrap();
+        let output = audit(&files.path("bad.db"));
+        assert_eq!(code(&output), 1, "{change}");
+        assert!(stdout(&output).contains(told), "{change}: {}", stdout(&output));
+    }
+}
+
+#[test]
 fn a_database_that_is_no_database_is_refused_at_the_start() {
     let files = Files::new();
     let text =
@@ -334,4 +378,117 @@ fn a_database_that_is_no_database_is_refused_at_the_start() {
         run(&["ledger", "serve", "--listen", "127.0.0.1:0", "--database", &format!("sqlite:{text}")]);
     assert_eq!(code(&output), 2);
     assert!(stderr(&output).contains("cannot open the database"), "{}", stderr(&output));
+}
+
+/// An operator at a ledger.
+struct Operator {
+    address: String,
+    token: String,
+}
+
+impl Operator {
+    fn run(&self, arguments: &[&str]) -> Output {
+        let arguments = [arguments, &["--ledger", &self.address]].concat();
+        tollgate().args(arguments).env("TOLLGATE_TOKEN", &self.token).output().unwrap()
+    }
+
+    /// What a command that ends well prints.
+    fn ask(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert_eq!(code(&output), 0, "{arguments:?}: {}", stderr(&output));
+        stdout(&output)
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        serde_json::from_str(&self.ask(&[arguments, &["--json"]].concat())).unwrap()
+    }
+}
+
+#[test]
+fn an_operator_decides_about_consumers() {
+    let files = Files::new();
+    let ledger = Served::start(&files.path("ledger.db"));
+    let operator =
+        Operator { token: token(&files.path("ledger.db"), "operator"), address: ledger.address.clone() };
+    // A name may have any characters.
+    let name = "team/alice ä?";
+    let defined =
+        operator.json(&["consumer", "define", name, "--tier", "pro", "--team", "search", "--role", "dev"]);
+    assert_eq!((&defined["id"], &defined["roles"]), (&json!(name), &json!(["dev"])));
+    let table = operator.ask(&["consumer", "suspend", name, "--reason", "unpaid", "--for", "2h"]);
+    assert!(table.contains("suspended") && table.contains("unpaid") && table.contains("pro"), "{table}");
+    assert_eq!(operator.json(&["consumer", "list", "--status", "suspended"])["consumers"][0]["id"], name);
+    assert_eq!(operator.json(&["consumer", "unsuspend", name])["status_now"], "active");
+    assert_eq!(operator.json(&["consumer", "override", name, "gold", "--for", "1d"])["tier_now"], "gold");
+    assert_eq!(operator.json(&["consumer", "end-override", name])["tier_now"], "pro");
+    assert_eq!(operator.json(&["consumer", "bypass", name])["exempt_now"], true);
+    assert_eq!(operator.json(&["consumer", "end-bypass", name])["exempt_now"], false);
+    assert_eq!(
+        operator.json(&["consumer", "grace", name, "--until", "2099-01-01T00:00:00Z"])["status_now"],
+        "grace"
+    );
+    assert_eq!(operator.json(&["consumer", "reset", name])["resets"], 1);
+    assert_eq!(operator.json(&["consumer", "reset-bursts", name])["burst_resets"], 1);
+    assert_eq!(operator.json(&["consumer", "tier", name])["tier_now"], Value::Null);
+    assert_eq!(operator.json(&["consumer", "show", name])["version"], 11);
+    for wrong in [
+        ["show", "nobody"].as_slice(),
+        &["grace", name],
+        &["suspend", name, "--until", "2001-01-01T00:00:00Z"],
+    ] {
+        assert_eq!(code(&operator.run(&[&["consumer"], wrong].concat())), 2, "{wrong:?}");
+    }
+    let trail = operator.ask(&["audit", "--action", "suspend"]);
+    assert!(trail.contains("token/") && trail.contains(name) && trail.contains("unpaid"), "{trail}");
+    assert_eq!(operator.ask(&["audit", "--kind", "consumer", "--json"]).lines().count(), 11);
+    assert_eq!(operator.ask(&["audit", "--kind", "consumer", "--format", "csv"]).lines().count(), 12);
+    let statistics = operator.json(&["statistics"]);
+    assert_eq!(statistics["consumers"][0], json!({"tier": "", "status": "grace", "consumers": 1}));
+    assert!(operator.ask(&["statistics"]).contains("grace"));
+}
+
+#[test]
+fn an_operator_defines_quotas_and_tops_up_balances() {
+    let files = Files::new();
+    let ledger = Served::start(&files.path("ledger.db"));
+    let operator =
+        Operator { token: token(&files.path("ledger.db"), "operator"), address: ledger.address.clone() };
+    let quota = ["cost-per-month", "--key", "team=search"];
+    let with = |command: &str, more: &[&'static str]| {
+        operator.json(&[&["quota", command], quota.as_slice(), more].concat())
+    };
+    let set = with("set", &["--meter", "nano-usd", "--per", "month", "--amount", "100"]);
+    assert_eq!((&set["id"], &set["standing"]["left"]), (&json!("cost-per-month/team=search"), &json!(100)));
+    assert_eq!(with("top-up", &["--units", "50"])["standing"]["left"], 150);
+    assert_eq!(with("override", &["--amount", "1000", "--for", "1h"])["standing"]["left"], 1050);
+    assert_eq!(with("end-override", &[])["standing"]["left"], 150);
+    assert_eq!(with("show", &[])["version"], 4);
+    let table = operator.ask(&["quota", "list", "--team", "search"]);
+    assert!(table.contains("cost-per-month/team=search") && table.contains("150"), "{table}");
+    let check = |cost: &str| {
+        operator.run(&["quota", "check", "--consumer", "a", "--team", "search", "--cost-nusd", cost])
+    };
+    assert_eq!((code(&check("150")), code(&check("151"))), (0, 1));
+    assert!(stdout(&check("151")).contains("150 of 150 left"), "{}", stdout(&check("151")));
+    operator.ask(&["quota", "remove", "cost-per-month", "--key", "team=search"]);
+    assert_eq!(operator.json(&["quota", "list"]), json!({"quotas": []}));
+}
+
+#[test]
+fn an_operator_throws_switches_and_tells_memory() {
+    let files = Files::new();
+    let ledger = Served::start(&files.path("ledger.db"));
+    let operator =
+        Operator { token: token(&files.path("ledger.db"), "operator"), address: ledger.address.clone() };
+    assert!(operator.ask(&["switch", "show"]).contains("as configured"));
+    assert_eq!(operator.json(&["switch", "enforcement", "shadow"])["enforcement"], "shadow");
+    assert_eq!(operator.json(&["switch", "reset-bursts"])["burst_resets"], 1);
+    assert_eq!(operator.json(&["switch", "enforcement"]), json!({"version": 3, "burst_resets": 1}));
+    operator.ask(&["memory", "set", "llama", "--ram-mb", "900"]);
+    assert_eq!(
+        operator.json(&["memory", "set", "llama", "--ram-mb", "700"])["models"][0]["peak_ram_mb"],
+        900
+    );
+    let table = operator.ask(&["memory", "list"]);
+    assert!(table.contains("llama") && table.contains("700"), "{table}");
 }

@@ -4,133 +4,17 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
-use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode, header};
-use http_body_util::BodyExt;
 use serde_json::{Value, json};
+use support::http::*;
 use support::*;
-use tollgate_ledger::admin::Role;
 use tollgate_ledger::calendar::{DAY_MS, Month};
-use tollgate_ledger::service::{AppState, CSV_COLUMNS, Clock, Token, router};
-use tollgate_ledger::store::{SqliteOptions, SqliteStore, Store};
-use tollgate_wire::{
-    OpeningRequest, PROTOCOL_VERSION, SYNC_BODY_BYTES_MAX, SyncRequest, SyncResponse, Tally, WindowRange,
-};
-use tower::ServiceExt;
-
-const TOKEN: &str = "a-token-of-the-tests";
-
-/// A ledger of its own, with a clock that stands at noon.
-struct Ledger {
-    app: Router,
-    store: Arc<SqliteStore>,
-    clock: Arc<AtomicU64>,
-    options: SqliteOptions,
-    /// A token that may do everything but send tallies.
-    admin: String,
-    _folder: tempfile::TempDir,
-}
-
-impl Ledger {
-    async fn new() -> Self {
-        let ledger = Self::with_token(Token::new(TOKEN));
-        let admin = issue_token(&*ledger.store, Role::Admin, None).await;
-        Self { admin, ..ledger }
-    }
-
-    fn with_token(token: Option<Token>) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let options = SqliteOptions::new(folder.path().join("ledger.db"));
-        let store = Arc::new(SqliteStore::open(&options).unwrap());
-        let clock = Arc::new(AtomicU64::new(NOON_MS));
-        let state =
-            AppState { clock: Clock::Manual(clock.clone()), ..AppState::new(store.clone(), token, 13) };
-        Self { app: router(state), store, clock, options, admin: String::new(), _folder: folder }
-    }
-
-    async fn call(&self, request: Request<Body>) -> Answer {
-        let response = self.app.clone().oneshot(request).await.unwrap();
-        let (parts, body) = response.into_parts();
-        let body = body.collect().await.unwrap().to_bytes();
-        Answer {
-            status: parts.status,
-            headers: parts.headers,
-            body: String::from_utf8(body.to_vec()).unwrap(),
-        }
-    }
-
-    async fn get(&self, path: &str) -> Answer {
-        self.call(self.authorized(Method::GET, path, Body::empty())).await
-    }
-
-    async fn post(&self, body: impl Into<Body>) -> Answer {
-        self.call(self.authorized(Method::POST, "/v1/sync", body.into())).await
-    }
-
-    /// A request with the token that the route asks for.
-    fn authorized(&self, method: Method, path: &str, body: Body) -> Request<Body> {
-        let token = if path == "/v1/sync" { TOKEN } else { &self.admin };
-        let request = Request::builder().method(method).uri(path);
-        request.header(header::AUTHORIZATION, format!("Bearer {token}")).body(body).unwrap()
-    }
-
-    async fn sync(&self, request: &SyncRequest) -> Answer {
-        self.post(serde_json::to_string(request).unwrap()).await
-    }
-
-    /// Nothing of a refused request is in the books.
-    async fn expect_empty(&self) {
-        assert_eq!(totals(&*self.store).await.requests, 0);
-        assert_eq!(all_entries(&*self.store).await, []);
-        assert_eq!(SqliteStore::audit_file(&self.options.path).unwrap().differences, []);
-    }
-}
-
-struct Answer {
-    status: StatusCode,
-    headers: axum::http::HeaderMap,
-    body: String,
-}
-
-impl Answer {
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|why| panic!("{why}: {}", self.body))
-    }
-
-    fn header(&self, name: impl header::AsHeaderName) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
-    }
-
-    /// A problem document of this status and kind.
-    fn expect_problem(&self, status: StatusCode, kind: &str) -> Value {
-        assert_eq!(self.status, status, "{}", self.body);
-        assert_eq!(self.header(header::CONTENT_TYPE), "application/problem+json");
-        let problem = self.json();
-        assert_eq!(problem["status"], status.as_u16());
-        assert_eq!(problem["type"], format!("/problems/{kind}"));
-        for field in ["title", "detail"] {
-            assert!(problem[field].as_str().is_some_and(|text| !text.is_empty()), "{problem}");
-        }
-        problem
-    }
-}
-
-fn request(seq: u64, tallies: Vec<Tally>) -> SyncRequest {
-    SyncRequest {
-        version: PROTOCOL_VERSION,
-        process: "p1".into(),
-        worker: "w1".into(),
-        node: "edge-1".into(),
-        seq,
-        tallies,
-        opening: None,
-        leases: vec![],
-    }
-}
+use tollgate_ledger::service::CSV_COLUMNS;
+use tollgate_ledger::store::Store;
+use tollgate_wire::{OpeningRequest, SYNC_BODY_BYTES_MAX, SyncRequest, SyncResponse, Tally, WindowRange};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sync_is_acknowledged_as_often_as_it_comes_and_entered_once() {
@@ -491,6 +375,20 @@ async fn every_route_is_in_the_document_and_nothing_else() {
         "/v1/entries",
         "/v1/tokens",
         "/v1/tokens/{id}",
+        "/v1/consumers",
+        "/v1/consumers/{id}",
+        "/v1/consumers/{id}/decisions",
+        "/v1/quotas",
+        "/v1/quotas/{id}",
+        "/v1/quotas/{id}/balance",
+        "/v1/check",
+        "/v1/self",
+        "/v1/switches",
+        "/v1/bursts/reset",
+        "/v1/memory",
+        "/v1/memory/{model}",
+        "/v1/statistics",
+        "/v1/audit",
         "/healthz",
         "/readyz",
         "/metrics",
@@ -501,7 +399,11 @@ async fn every_route_is_in_the_document_and_nothing_else() {
         for (method, operation) in methods.as_object().unwrap() {
             let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
             let answer = ledger
-                .call(ledger.authorized(method.clone(), &path.replace("{id}", "x"), Body::empty()))
+                .call(ledger.authorized(
+                    method.clone(),
+                    &path.replace("{id}", "x").replace("{model}", "x"),
+                    Body::empty(),
+                ))
                 .await;
             let status = answer.status.as_u16().to_string();
             assert!(operation["responses"].get(&status).is_some(), "{method} {path}: {status}");

@@ -3,11 +3,16 @@
 //! Plain data, no behaviour beyond arithmetic on units. The protocol is JSON with a version number, and every
 //! optional field says what a peer that does not know it sends: nothing, read as the type's default.
 
+mod consumers;
 mod lease;
 mod sync;
 mod tally;
 mod units;
 
+pub use consumers::{
+    ConsumerStanding, ConsumerStatus, DECISIONS_MAX, Decisions, EnforcementSwitch, MemoryInUse,
+    SwitchesState, TierForNow,
+};
 pub use lease::{Ask, Grant, LEASES_MAX, LeaseAsk, LeaseGrant, LeaseStatus, QuotaName};
 pub use sync::{
     Balance, OpeningPage, OpeningRequest, PROTOCOL_VERSION, SYNC_BODY_BYTES_MAX, SyncRequest, SyncResponse,

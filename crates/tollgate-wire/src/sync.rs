@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Credits, LeaseAsk, LeaseGrant, NanoUsd, Tally, TokenCount};
+use crate::{Credits, Decisions, LeaseAsk, LeaseGrant, NanoUsd, Tally, TokenCount};
 
 /// Version of the protocol. The ledger refuses a version it does not speak.
 pub const PROTOCOL_VERSION: u16 = 1;
@@ -36,6 +36,10 @@ pub struct SyncRequest<T = Tally> {
     /// before leases sends none; a ledger from before them refuses a request with some, so upgrade ledgers first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub leases: Vec<LeaseAsk>,
+    /// Asks for what operators decided behind this number; 0 for everything. A filter from before decisions sends none
+    /// and gets none; a ledger from before them refuses a request with one, so upgrade ledgers first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known_revision: Option<u64>,
 }
 
 /// The ledger's answer to a [`SyncRequest`].
@@ -51,6 +55,9 @@ pub struct SyncResponse {
     /// An answer to each of [`SyncRequest::leases`], in their order. Nothing from a ledger from before leases.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub leases: Vec<LeaseGrant>,
+    /// Answer to [`SyncRequest::known_revision`]. Nothing from a ledger from before decisions, or when nothing is new.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decisions: Option<Decisions>,
 }
 
 /// Asks for what the node's earlier processes used in windows that are still open.
@@ -145,11 +152,13 @@ mod tests {
                 after: None,
             }),
             leases: Vec::new(),
+            known_revision: None,
         };
         let golden = r#"{"version":1,"process":"p1","worker":"w1","node":"edge-1","seq":7,"tallies":[],"opening":{"windows":[{"start_ms":0,"end_ms":86400000}]}}"#;
         assert_eq!(serde_json::to_string(&request).unwrap(), golden);
         assert_eq!(serde_json::from_str::<SyncRequest>(golden).unwrap(), request);
-        let answer = SyncResponse { version: 1, acked_seq: 7, opening: None, leases: Vec::new() };
+        let answer =
+            SyncResponse { version: 1, acked_seq: 7, opening: None, leases: Vec::new(), decisions: None };
         assert_eq!(serde_json::to_string(&answer).unwrap(), r#"{"version":1,"acked_seq":7}"#);
     }
 }

@@ -4,6 +4,7 @@ mod bodies;
 mod clients;
 mod concurrency;
 mod configuration;
+mod decisions;
 mod dialects;
 mod identity;
 mod ledger;

@@ -2,7 +2,7 @@
 
 use crate::hash::HashKey;
 use crate::policy::config::Dimension;
-use crate::policy::{Attributes, Kind, Limit, LimitId, Policy};
+use crate::policy::{Attributes, Kind, Limit, LimitId, Policy, Resets};
 
 use super::amounts::Demand;
 
@@ -60,7 +60,8 @@ pub(super) fn charges(
             Kind::Window(_) => amount.saturating_sub(demand.expected.of(limit.meter)),
             _ => 0,
         };
-        into.push(Charge { account, cell: cell(limit, key, request), limit: *id, amount, excess });
+        let cell = fresh(limit, request, cell(limit, key, request));
+        into.push(Charge { account, cell, limit: *id, amount, excess });
     }
     // Always in one order: two requests that touch the same accounts then meet at the same one first.
     if into.iter().any(|charge| charge.account != consumer) {
@@ -79,4 +80,19 @@ fn cell(limit: &Limit, key: &HashKey, request: &Attributes<'_>) -> u32 {
         return limit.id();
     }
     key.hash64(u64::from(limit.id()), limit.key().iter().map(|dimension| request.get(*dimension))) as u32
+}
+
+/// The balance's name after so many resets: another one, under which there is nothing yet. The old balance is not found
+/// any more, and forgotten at rest. So a reset is nothing that has to happen once: whoever knows of it counts anew.
+fn fresh(limit: &Limit, request: &Attributes<'_>, cell: u32) -> u32 {
+    let Resets { all, bursts, everybodys_bursts } = request.resets;
+    let own = if limit.key().contains(&Dimension::Consumer) { (all, bursts) } else { (0, 0) };
+    let count = match limit.kind {
+        Kind::Rate(_) => own.0.wrapping_add(own.1).wrapping_add(everybodys_bursts),
+        Kind::Quota { .. } | Kind::Window(_) => own.0,
+        // What is in flight, or in use, is so whatever was decided.
+        _ => 0,
+    };
+    // The factor is odd: different counts make different names.
+    cell.wrapping_add(count.wrapping_mul(0x9e37_79b9))
 }

@@ -15,6 +15,19 @@ pub enum Standing {
     Suspended(String),
     /// No limit applies. Its requests are charged, and its tallies say that they were exempt.
     Exempt,
+    /// Its limits are decided and counted, and refuse nothing.
+    Grace,
+}
+
+/// How often fresh balances were given. Balances of another number are not looked at any more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Resets {
+    /// All of the consumer's.
+    pub all: u32,
+    /// Those of the consumer's rates.
+    pub bursts: u32,
+    /// Those of everybody's rates.
+    pub everybodys_bursts: u32,
 }
 
 /// What the configuration says about consumers and roles.
@@ -29,8 +42,22 @@ pub struct Access {
 pub struct Overrides {
     /// By consumer.
     pub standings: HashMap<String, Standing>,
+    /// Tiers by consumer.
+    pub tiers: HashMap<String, String>,
+    /// Fresh balances by consumer.
+    pub resets: HashMap<String, Resets>,
+    /// How often everybody's rates were given back.
+    pub burst_resets: u32,
     /// The switch for all.
     pub enforcement: Option<Enforcement>,
+}
+
+impl Overrides {
+    /// How often a consumer got fresh balances.
+    pub fn resets_of(&self, consumer: &str) -> Resets {
+        let own = self.resets.get(consumer).copied().unwrap_or_default();
+        Resets { everybodys_bursts: self.burst_resets, ..own }
+    }
 }
 
 /// What a tier's consumers may use; an empty list is everything.
@@ -75,6 +102,12 @@ impl Policy {
             let exempt = caller.roles.iter().any(|role| self.access.exempt_roles.contains(role));
             if exempt { &Standing::Exempt } else { &Standing::Normal }
         })
+    }
+
+    /// The tier that an operator gave a caller, if there is such a tier; it wins over what the request says.
+    pub fn tier_given<'a>(&self, caller: &Caller, overrides: &'a Overrides) -> Option<&'a str> {
+        let tier = overrides.tiers.get(&caller.consumer)?;
+        self.tiers.contains_key(tier.as_str()).then_some(tier)
     }
 
     /// Whether limits are enforced now.
@@ -144,6 +177,19 @@ mod tests {
         overrides.standings.insert("monitor".into(), suspended("Leaked."));
         assert_eq!(status(&mallory, &overrides), Standing::Normal);
         assert_eq!(status(&caller("monitor", &[]), &overrides), suspended("Leaked."));
+    }
+
+    #[test]
+    fn a_tier_that_an_operator_gave_wins_if_there_is_such_a_tier() {
+        let policy = policy();
+        let mut overrides = Overrides::default();
+        let given =
+            |overrides: &Overrides| policy.tier_given(&caller("alice", &[]), overrides).map(String::from);
+        assert_eq!(given(&overrides), None);
+        overrides.tiers.insert("alice".into(), "enterprise".into());
+        assert_eq!(given(&overrides).as_deref(), Some("enterprise"));
+        overrides.tiers.insert("alice".into(), "gold".into());
+        assert_eq!(given(&overrides), None);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What a request is: the values that limits are keyed by and conditions look at.
 
+use super::Resets;
 use super::config::Dimension;
 
 /// A request's attributes. What is unknown is empty.
@@ -33,6 +34,8 @@ pub struct Attributes<'a> {
     pub region: &'a str,
     /// The client's address.
     pub address: &'a str,
+    /// How often its balances were made fresh.
+    pub resets: Resets,
 }
 
 impl<'a> Attributes<'a> {

@@ -14,7 +14,7 @@ mod limit;
 mod tests;
 mod wire_struct;
 
-pub use access::{Access, NotEntitled, Overrides, Standing};
+pub use access::{Access, NotEntitled, Overrides, Resets, Standing};
 pub use attributes::{Attributes, Pattern};
 pub use identity::{ApiKeys, Caller, Identity, KnownKey, Lookup, Unidentified};
 pub use limit::{Kind, Limit, Meter};

@@ -25,12 +25,22 @@ fn print(report: &AuditReport, out: &mut dyn Write) -> std::io::Result<()> {
         writeln!(out, "  entries: {}", difference.entries)?;
         writeln!(out, "  books:   {}", difference.books)?;
     }
-    let AuditReport { entries, usage_rows, quotas, retired_rows, cost_nusd, differences } = report;
+    let AuditReport {
+        entries,
+        usage_rows,
+        quotas,
+        retired_rows,
+        cost_nusd,
+        changes,
+        last_change,
+        differences,
+    } = report;
     writeln!(
         out,
         "{entries} entries of ${cost_nusd}, {usage_rows} rows of usage, {quotas} quotas, {} differences",
         differences.len()
     )?;
+    writeln!(out, "{changes} administrative changes, the last with hash {last_change}")?;
     if *retired_rows > 0 {
         writeln!(out, "{retired_rows} rows of months that are no longer kept were not compared")?;
     }
@@ -49,6 +59,8 @@ fn document(report: &AuditReport) -> serde_json::Value {
         "quotas": report.quotas,
         "retired_rows": report.retired_rows,
         "cost_nusd": report.cost_nusd,
+        "changes": report.changes,
+        "last_change": report.last_change,
         "differences": differences,
     })
 }

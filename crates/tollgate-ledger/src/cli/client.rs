@@ -104,7 +104,6 @@ impl Client {
     }
 
     /// Puts a JSON document.
-    #[allow(dead_code, reason = "for the routes of consumers")]
     pub(super) fn put(&self, path: &[&str], body: &impl Serialize) -> Result<Response<Body>, ClientError> {
         self.send(Method::PUT, path, body)
     }

@@ -3,13 +3,18 @@
 mod audit;
 mod check;
 mod client;
+mod consumer;
 mod database;
 mod entries;
 mod filters;
+mod overall;
+mod quota;
 mod replay;
 mod serve;
+mod span;
 mod table;
 mod token;
+mod trail;
 mod usage;
 
 use std::path::PathBuf;
@@ -65,6 +70,22 @@ enum Command {
     Usage(UsageArgs),
     /// Export the audit trail, oldest first
     Entries(EntriesArgs),
+    /// Say who consumers are, and decide about them: suspend, grace, tier, override, bypass, reset
+    #[command(subcommand)]
+    Consumer(consumer::ConsumerCommand),
+    /// Define quotas, top up balances, check whether a request would pass
+    #[command(subcommand)]
+    Quota(quota::QuotaCommand),
+    /// Show or throw the switches for everybody: enforcement, bursts
+    #[command(subcommand)]
+    Switch(overall::SwitchCommand),
+    /// Show or tell the memory that models use
+    #[command(subcommand)]
+    Memory(overall::MemoryCommand),
+    /// Show consumers by tier, and those that cost most
+    Statistics(consumer::OutputArgs),
+    /// Show or export what operators changed, oldest first
+    Audit(trail::TrailArgs),
     /// Make, list and revoke the tokens of the ledger's API
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -82,7 +103,7 @@ enum LedgerCommand {
     /// else needs a token of `tollgate token create`. Until there is any the API answers 403; /healthz, /readyz,
     /// /metrics and /openapi.json are open.
     Serve(ServeArgs),
-    /// Prove that the books are right: usage is the sum of the entries, quotas that of their leases, nothing is there twice
+    /// Prove that the books are right: usage is the sum of the entries, quotas that of their leases, changes are one chain
     ///
     /// Reads the database, also beside a running ledger. Exit code: 0 when the books are right, 1 when something
     /// differs, 2 when the database can't be read.
@@ -215,6 +236,12 @@ pub fn run(cli: Cli) -> Ended {
         Command::Check { files } => check::check(&files, &mut std::io::stdout()),
         Command::Usage(args) => usage::usage(&args, &mut std::io::stdout()),
         Command::Entries(args) => entries::entries(&args, &mut std::io::stdout()),
+        Command::Consumer(command) => consumer::consumer(&command, &mut std::io::stdout()),
+        Command::Quota(command) => quota::quota(&command, &mut std::io::stdout()),
+        Command::Switch(command) => overall::switch(&command, &mut std::io::stdout()),
+        Command::Memory(command) => overall::memory(&command, &mut std::io::stdout()),
+        Command::Statistics(args) => overall::statistics(&args, &mut std::io::stdout()),
+        Command::Audit(args) => trail::trail(&args, &mut std::io::stdout()),
         Command::Token(command) => token::token(&command, &mut std::io::stdout()),
         Command::Ledger(LedgerCommand::Serve(args)) => serve::serve(args),
         Command::Ledger(LedgerCommand::Audit { database, json }) => {

@@ -16,7 +16,6 @@ impl Column {
     }
 
     /// Of numbers.
-    #[allow(dead_code, reason = "for the routes of consumers")]
     pub(super) const fn right(name: &'static str) -> Self {
         Self { name, right: true }
     }

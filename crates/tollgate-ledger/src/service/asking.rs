@@ -21,7 +21,6 @@ pub(super) const BODY_BYTES_MAX: usize = 64 * 1024;
 pub(super) const KEY_BYTES_MAX: usize = 128;
 
 /// Longest reason in bytes: it is told to the consumer, and a page of text is none.
-#[allow(dead_code, reason = "for the routes of consumers")]
 pub(super) const REASON_BYTES_MAX: usize = 512;
 
 /// Longest name of a record in bytes, as long as the filter reads a consumer's.
@@ -34,7 +33,6 @@ pub(super) struct Asking(pub(super) Asked);
 
 impl Asking {
     /// With a reason.
-    #[allow(dead_code, reason = "for the routes of consumers")]
     pub(super) fn because(self, reason: &str) -> Result<Asked, Problem> {
         if reason.len() > REASON_BYTES_MAX || reason.contains('\0') {
             let detail = format!("is at most {REASON_BYTES_MAX} bytes, without NUL");
@@ -113,7 +111,6 @@ pub(super) fn id_of(id: String) -> Result<String, Problem> {
 }
 
 /// A document as it stands, with its version as the entity tag.
-#[allow(dead_code, reason = "for the routes of consumers")]
 pub(super) fn standing<T>(found: &Versioned<T>, body: impl Serialize) -> Response {
     ([(header::ETAG, format!("\"{}\"", found.version))], Json(body)).into_response()
 }

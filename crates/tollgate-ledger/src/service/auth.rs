@@ -48,7 +48,6 @@ pub(super) struct Principal {
     /// How the trail names them.
     pub actor: String,
     /// The consumer they are, for [`Role::Own`].
-    #[allow(dead_code, reason = "for the routes of consumers")]
     pub consumer: Option<String>,
 }
 

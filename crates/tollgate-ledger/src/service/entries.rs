@@ -179,7 +179,7 @@ fn record(entry: &Entry) -> [String; 30] {
 }
 
 /// Names come from clients. A spreadsheet runs what starts like a formula, so such a text is led by an apostrophe.
-fn text(name: &str) -> String {
+pub(super) fn text(name: &str) -> String {
     if name.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{name}") } else { name.to_owned() }
 }
 

@@ -3,30 +3,44 @@
 
 mod asking;
 mod auth;
+mod check;
 mod clock;
+mod consumers;
 mod cursor;
+mod decisions;
 mod entries;
 mod metrics;
 mod openapi;
 mod probes;
 mod problem;
+mod quotas;
 mod range;
+mod responses;
 mod router;
 mod serve;
+mod statistics;
+mod switches;
 mod sync;
 mod tokens;
+mod trail;
 mod usage;
 mod validate;
 
 use std::sync::Arc;
 
 pub use auth::Token;
+pub use check::{CheckAnswer, CheckRefusal, CheckWanted, OwnView};
 pub use clock::Clock;
+pub use consumers::{ConsumerView, ConsumersPage, DecisionWanted};
 pub use entries::{CSV_COLUMNS, EntriesPage};
 pub use metrics::Metrics;
+pub use quotas::{BalanceChange, QuotaView, QuotasPage};
 pub use router::router;
 pub use serve::{ServeError, Serving};
+pub use statistics::Statistics;
+pub use switches::{BurstsWanted, MemoryPage, MemoryTold, MemoryView, SwitchWanted, SwitchesView};
 pub use tokens::{NewToken, TokenView, TokenWanted, TokensPage, issue};
+pub use trail::TrailPage;
 pub use usage::{UsageGroup, UsagePage};
 
 use crate::store::{AdminStore, Books};

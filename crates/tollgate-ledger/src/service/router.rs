@@ -11,7 +11,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::asking::BODY_BYTES_MAX;
-use super::{AppState, auth, entries, metrics, openapi, probes, problem::Problem, sync, tokens, usage};
+use super::{
+    AppState, auth, check, consumers, entries, metrics, openapi, probes, problem::Problem, quotas,
+    statistics, switches, sync, tokens, trail, usage,
+};
 use crate::admin::Right;
 
 /// The app over some state.
@@ -31,14 +34,39 @@ fn documented(state: &AppState) -> OpenApiRouter<AppState> {
         routes.route_layer(middleware::from_fn_with_state((state.clone(), right), auth::require))
     };
     let sync = OpenApiRouter::new().routes(routes!(sync::sync));
-    let read = OpenApiRouter::new().routes(routes!(usage::usage)).routes(routes!(entries::entries));
+    let own = OpenApiRouter::new().routes(routes!(check::own));
+    let read = OpenApiRouter::new()
+        .routes(routes!(usage::usage))
+        .routes(routes!(entries::entries))
+        .routes(routes!(consumers::list))
+        .routes(routes!(consumers::get))
+        .routes(routes!(quotas::list))
+        .routes(routes!(quotas::get))
+        .routes(routes!(check::check))
+        .routes(routes!(switches::get))
+        .routes(routes!(switches::list_memory))
+        .routes(routes!(statistics::statistics))
+        .routes(routes!(trail::trail))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
+    let operate = OpenApiRouter::new()
+        .routes(routes!(consumers::put))
+        .routes(routes!(consumers::decide))
+        .routes(routes!(quotas::put))
+        .routes(routes!(quotas::change_balance))
+        .routes(routes!(quotas::remove))
+        .routes(routes!(switches::put))
+        .routes(routes!(switches::reset_bursts))
+        .routes(routes!(switches::put_memory))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
     let administer = OpenApiRouter::new()
         .routes(routes!(tokens::create, tokens::list))
         .routes(routes!(tokens::revoke))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
     OpenApiRouter::with_openapi(openapi::Document::openapi())
         .merge(only(Right::Sync, sync))
+        .merge(only(Right::Own, own))
         .merge(only(Right::Read, read))
+        .merge(only(Right::Operate, operate))
         .merge(only(Right::Administer, administer))
         .routes(routes!(probes::healthz))
         .routes(routes!(probes::readyz))

@@ -11,7 +11,7 @@ use tollgate_wire::{
 };
 
 use super::metrics::SyncResult;
-use super::{AppState, cursor, openapi, problem::Problem, validate};
+use super::{AppState, cursor, decisions, openapi, problem::Problem, validate};
 use crate::calendar::Month;
 use crate::store::{Batch, Ingested, OpeningCursor, OpeningQuery, StoreError};
 
@@ -50,12 +50,20 @@ pub(super) async fn sync(
     })?;
     let opening = request.opening.take().map(|opening| opening_query(opening, after, &request));
     let acked_seq = request.seq;
-    let leases = enter(&app, request, now_ms).await?;
+    let known_revision = request.known_revision;
+    // Whoever only asks what was decided is not worth a write.
+    let only_asks =
+        known_revision.is_some() && acked_seq == 0 && request.leases.is_empty() && opening.is_none();
+    let leases = if only_asks { Vec::new() } else { enter(&app, request, now_ms).await? };
     let opening = match opening {
         Some(query) => Some(open(&app, query).await?),
         None => None,
     };
-    Ok(Json(SyncResponse { version: PROTOCOL_VERSION, acked_seq, opening, leases }))
+    let decisions = match known_revision {
+        Some(known) => decisions::since(&app, known).await?,
+        None => None,
+    };
+    Ok(Json(SyncResponse { version: PROTOCOL_VERSION, acked_seq, opening, leases, decisions }))
 }
 
 /// Reads the body. A sender of another version is told so before its fields are found strange.

@@ -226,6 +226,7 @@ mod tests {
             tallies,
             opening: None,
             leases: vec![],
+            known_revision: None,
         }
     }
 

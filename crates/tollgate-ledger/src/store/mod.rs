@@ -127,6 +127,10 @@ pub struct AuditReport {
     pub retired_rows: u64,
     /// Sum of the entries' cost.
     pub cost_nusd: NanoUsd,
+    /// Administrative changes, each of which was found to be hashed over the one before.
+    pub changes: u64,
+    /// Hash of the last change. Noted down elsewhere, it also tells when changes at the end were cut off.
+    pub last_change: String,
     /// What does not fit; empty when the books are right. At most [`DIFFERENCES_MAX`].
     pub differences: Vec<Difference>,
 }

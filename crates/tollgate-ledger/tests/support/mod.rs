@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod http;
 pub mod leases;
 pub mod postgres;
 pub mod process;

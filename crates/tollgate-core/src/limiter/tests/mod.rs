@@ -3,6 +3,7 @@
 mod actions;
 mod changes;
 mod kinds;
+mod resets;
 mod simulation;
 
 use std::cell::{Cell as StdCell, RefCell};

@@ -1,5 +1,5 @@
-//! The self-audit: usage is the sum of the entries, no entry is there twice, and quotas have settled and lent what their
-//! leases say, never more than their limit.
+//! The self-audit: usage is the sum of the entries, no entry is there twice, quotas have settled and lent what their
+//! leases say, never more than their limit, and administrative changes are one chain.
 //!
 //! It adds the entries up anew, in one read transaction, by other statements than the ones that keep the roll-up.
 //! Months whose entries retention has dropped can't be compared; their rows are counted and reported.
@@ -7,9 +7,9 @@
 use tollgate_wire::NanoUsd;
 
 use super::report::{SUM_COLUMNS, summed, sums};
-use super::{Row, Sql, months};
+use super::{Row, Sql, admin, months};
 use crate::calendar::{DAY_MS, Month};
-use crate::store::{AuditReport, DIFFERENCES_MAX, Difference, StoreError, Sums};
+use crate::store::{AuditReport, Chain, DIFFERENCES_MAX, Difference, StoreError, Sums, TrailQuery};
 
 const KEY: &str = "consumer, team, project, tier, provider, model, action";
 const DOING: &str = "auditing";
@@ -26,8 +26,46 @@ pub(in crate::store) async fn report(sql: &mut dyn Sql) -> Result<AuditReport, S
     find_orphans(sql, &present, &mut report).await?;
     find_short_batches(sql, &present, &mut report).await?;
     compare_quotas(sql, &mut report).await?;
+    follow_changes(sql, &mut report).await?;
     report.differences.sort();
     Ok(report)
+}
+
+/// The trail of administrative changes is one chain.
+async fn follow_changes(sql: &mut dyn Sql, report: &mut AuditReport) -> Result<(), StoreError> {
+    const PAGE: usize = 1000;
+    let mut chain = Chain::default();
+    loop {
+        let query = TrailQuery { after: chain.entries, limit: PAGE, ..TrailQuery::default() };
+        let page = admin::trail(sql, &query).await?;
+        page.iter().for_each(|entry| chain.follow(entry));
+        if page.len() < PAGE || chain.broken.is_some() {
+            break;
+        }
+    }
+    if let Some(broken) = chain.broken {
+        note(report, broken);
+    }
+    report.changes = chain.entries;
+    report.last_change = chain.head;
+    find_unexplained(sql, report).await
+}
+
+/// Records that are not as the last change left them. Of tokens the trail has no hash, so that they are not compared.
+async fn find_unexplained(sql: &mut dyn Sql, report: &mut AuditReport) -> Result<(), StoreError> {
+    let text = format!(
+        "SELECT r.kind, r.id, r.version, COALESCE(r.doc, 'null'), COALESCE(a.after_doc, 'nothing')
+           FROM admin_records AS r
+           LEFT JOIN admin_audit AS a
+             ON a.seq = r.revision AND a.kind = r.kind AND a.id = r.id AND a.version = r.version
+         WHERE a.seq IS NULL OR (r.kind <> 'token' AND COALESCE(r.doc, 'null') <> a.after_doc)
+         ORDER BY r.kind, r.id LIMIT {DIFFERENCES_MAX}"
+    );
+    for row in sql.query(DOING, &text, &[]).await? {
+        let what = format!("{} {}, version {}", row.text(0)?, row.text(1)?, row.int(2)?);
+        note(report, Difference { what, entries: row.text(4)?, books: row.text(3)? });
+    }
+    Ok(())
 }
 
 async fn count_entries(sql: &mut dyn Sql, month: Month, report: &mut AuditReport) -> Result<(), StoreError> {

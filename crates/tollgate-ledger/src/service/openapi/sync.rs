@@ -1,42 +1,15 @@
-//! The OpenAPI document's general part, and the wire types as it shows them.
-//!
-//! The wire crate knows nothing of OpenAPI (the filter would carry it), so its types are described here a second time;
-//! a test holds the descriptions to the fields that really go over the wire.
+//! Tallies, balances and the sync that carries them.
 
 #![allow(dead_code, reason = "these types are only described, never made")]
 
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::{Modify, OpenApi, ToSchema};
+use utoipa::ToSchema;
 
-use super::problem::Problem;
-use crate::calendar::WindowKind;
-use crate::store::{Dimension, Sums};
-
-#[derive(OpenApi)]
-#[openapi(
-    info(
-        title = "Tollgate ledger",
-        description = "Keeps the books of many Envoys: tallies in, usage and the audit trail out."
-    ),
-    components(schemas(Problem, Sums, Dimension, WindowKind)),
-    modifiers(&Bearer)
-)]
-pub(super) struct Document;
-
-struct Bearer;
-
-impl Modify for Bearer {
-    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
-        let components = document.components.get_or_insert_default();
-        components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
-    }
-}
+use super::decisions::DecisionsDoc;
 
 /// One batch of one worker.
 #[derive(ToSchema)]
 #[schema(as = SyncRequest)]
-pub(super) struct SyncRequestDoc {
+pub(in crate::service) struct SyncRequestDoc {
     /// Version of the protocol: 1.
     version: u16,
     /// Random identity of the Envoy process, the same for all its workers.
@@ -55,24 +28,28 @@ pub(super) struct SyncRequestDoc {
     tallies: Vec<TallyDoc>,
     /// Asks for the balances this node had before its process started.
     opening: Option<OpeningRequestDoc>,
+    /// Asks for what operators decided behind this number; 0 for everything.
+    known_revision: Option<u64>,
 }
 
 /// The answer to a sync.
 #[derive(ToSchema)]
 #[schema(as = SyncResponse)]
-pub(super) struct SyncResponseDoc {
+pub(in crate::service) struct SyncResponseDoc {
     /// Version of the protocol.
     version: u16,
     /// The batch of this number is durable.
     acked_seq: u64,
     /// Answer to the request's `opening`.
     opening: Option<OpeningPageDoc>,
+    /// Answer to the request's `known_revision`; absent when nothing is new.
+    decisions: Option<DecisionsDoc>,
 }
 
 /// Asks for what a node's earlier processes used.
 #[derive(ToSchema)]
 #[schema(as = OpeningRequest)]
-pub(super) struct OpeningRequestDoc {
+pub(in crate::service) struct OpeningRequestDoc {
     /// The windows to add up.
     #[schema(max_items = 64)]
     windows: Vec<WindowRangeDoc>,
@@ -83,7 +60,7 @@ pub(super) struct OpeningRequestDoc {
 /// A span of time, `start_ms <= t < end_ms`.
 #[derive(ToSchema)]
 #[schema(as = WindowRange)]
-pub(super) struct WindowRangeDoc {
+pub(in crate::service) struct WindowRangeDoc {
     /// First millisecond inside.
     start_ms: u64,
     /// First millisecond behind.
@@ -93,7 +70,7 @@ pub(super) struct WindowRangeDoc {
 /// Some of the balances asked for.
 #[derive(ToSchema)]
 #[schema(as = OpeningPage)]
-pub(super) struct OpeningPageDoc {
+pub(in crate::service) struct OpeningPageDoc {
     /// In a stable order.
     balances: Vec<BalanceDoc>,
     /// Cursor of the next page; absent on the last.
@@ -103,7 +80,7 @@ pub(super) struct OpeningPageDoc {
 /// What one consumer used of one model in one window.
 #[derive(ToSchema)]
 #[schema(as = Balance)]
-pub(super) struct BalanceDoc {
+pub(in crate::service) struct BalanceDoc {
     /// Index into the request's windows.
     window: usize,
     /// Who paid.
@@ -139,7 +116,7 @@ pub(super) struct BalanceDoc {
 /// What one request used and cost. Empty and zero fields are left out.
 #[derive(ToSchema)]
 #[schema(as = Tally)]
-pub(super) struct TallyDoc {
+pub(in crate::service) struct TallyDoc {
     /// GUID of the transaction; it is entered once, however often it comes.
     #[schema(min_length = 36, max_length = 36)]
     id: String,
@@ -222,7 +199,7 @@ pub(super) struct TallyDoc {
 /// How a request ended.
 #[derive(ToSchema)]
 #[schema(as = Outcome, rename_all = "snake_case")]
-pub(super) enum OutcomeDoc {
+pub(in crate::service) enum OutcomeDoc {
     /// Usage as reported.
     Ok,
     /// Usage estimated.
@@ -238,7 +215,7 @@ pub(super) enum OutcomeDoc {
 /// A threshold that a limit passed.
 #[derive(ToSchema)]
 #[schema(as = Warning)]
-pub(super) struct WarningDoc {
+pub(in crate::service) struct WarningDoc {
     /// The limit's name.
     limit: String,
     /// Percent of the limit.
@@ -249,7 +226,7 @@ pub(super) struct WarningDoc {
 /// One line of the audit trail: a tally and where it came from.
 #[derive(ToSchema)]
 #[schema(as = Entry)]
-pub(super) struct EntryDoc {
+pub(in crate::service) struct EntryDoc {
     /// What happened.
     #[serde(flatten)]
     tally: TallyDoc,
@@ -261,96 +238,4 @@ pub(super) struct EntryDoc {
     node: String,
     /// The batch it came in.
     seq: u64,
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use serde::Serialize;
-    use serde_json::{Value, json};
-    use tollgate_wire::{
-        Balance, Credits, NanoUsd, OpeningPage, OpeningRequest, Outcome, SyncRequest, SyncResponse, Tally,
-        TokenCount, Warning, WindowRange,
-    };
-
-    use super::*;
-
-    fn properties<T: ToSchema>() -> BTreeSet<String> {
-        let schema = serde_json::to_value(T::schema()).unwrap();
-        schema["properties"].as_object().unwrap().keys().cloned().collect()
-    }
-
-    fn fields(value: impl Serialize) -> BTreeSet<String> {
-        serde_json::to_value(value).unwrap().as_object().unwrap().keys().cloned().collect()
-    }
-
-    fn full_tally() -> Tally {
-        let name = || "x".to_owned();
-        Tally {
-            id: name(),
-            at_ms: 1,
-            consumer: name(),
-            team: name(),
-            project: name(),
-            tier: name(),
-            route: name(),
-            policy: name(),
-            action: name(),
-            workflow: name(),
-            provider: name(),
-            model: name(),
-            status: 200,
-            outcome: Outcome::Ok,
-            refused_by: name(),
-            requests: 2,
-            input: TokenCount(1),
-            cache_read: TokenCount(1),
-            cache_write: TokenCount(1),
-            output: TokenCount(1),
-            reasoning: TokenCount(1),
-            cost_nusd: NanoUsd(1),
-            credits: Credits(1),
-            price_version: 1,
-            unknown_price: true,
-            exempt: true,
-            warnings: vec![Warning { limit: name(), percent: 80 }],
-        }
-    }
-
-    fn full_balance() -> Balance {
-        let names: Vec<(String, Value)> =
-            properties::<BalanceDoc>().into_iter().map(|n| (n, json!("x"))).collect();
-        let mut balance = serde_json::Map::from_iter(names);
-        for number in ["window", "requests", "input", "output", "cost_nusd", "credits"] {
-            balance.insert(number.into(), json!(1));
-        }
-        serde_json::from_value(balance.into()).unwrap()
-    }
-
-    #[test]
-    fn the_document_describes_the_fields_that_go_over_the_wire() {
-        let windows = vec![WindowRange { start_ms: 0, end_ms: 1 }];
-        let page = OpeningPage { balances: vec![], next: Some("x".into()) };
-        let opening = OpeningRequest { windows, after: Some("x".into()) };
-        assert_eq!(properties::<TallyDoc>(), fields(full_tally()));
-        assert_eq!(properties::<WarningDoc>(), fields(&full_tally().warnings[0]));
-        assert_eq!(properties::<BalanceDoc>(), fields(full_balance()));
-        assert_eq!(properties::<WindowRangeDoc>(), fields(opening.windows[0]));
-        assert_eq!(properties::<OpeningRequestDoc>(), fields(&opening));
-        assert_eq!(properties::<OpeningPageDoc>(), fields(&page));
-        let response = SyncResponse { version: 1, acked_seq: 1, opening: Some(page), leases: vec![] };
-        assert_eq!(properties::<SyncResponseDoc>(), fields(response));
-        let request = SyncRequest {
-            version: 1,
-            process: "x".into(),
-            worker: "x".into(),
-            node: "x".into(),
-            seq: 1,
-            tallies: vec![full_tally()],
-            opening: Some(opening),
-            leases: vec![],
-        };
-        assert_eq!(properties::<SyncRequestDoc>(), fields(request));
-    }
 }
