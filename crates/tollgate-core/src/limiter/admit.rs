@@ -3,13 +3,20 @@
 use crate::limit::read_account;
 use crate::policy::config::Violation;
 use crate::policy::{Attributes, Kind, LimitId, Policy};
-use crate::store::SharedStore;
+use crate::store::{Expected, SharedStore};
 use crate::time::Now;
 
 use super::context::Context;
 use super::plan::{self, Charge};
 use super::take::Taken;
 use super::{Admission, Decision, Demand, Limiter, Refusal, Undecided, Why};
+
+/// A slot as it was before anything was taken.
+#[derive(Debug)]
+pub(super) struct Seen {
+    expected: Expected,
+    bytes: Vec<u8>,
+}
 
 impl Limiter {
     /// Decides a request: every limit that matches takes its share, or none does.
@@ -52,8 +59,12 @@ impl Limiter {
         if several && let Some(refusal) = self.foresee(policy, store, now, charges)? {
             return Ok(Decision::Refuse(refusal));
         }
-        for group in charges.chunk_by(|a, b| a.account == b.account) {
+        for (at, group) in charges.chunk_by(|a, b| a.account == b.account).enumerate() {
             let mut taken = Taken::of(group.len());
+            if several && let Some(seen) = self.seen.get_mut(at) {
+                core::mem::swap(&mut self.old, &mut seen.bytes);
+                self.looked = Some(seen.expected);
+            }
             let written = self.change(policy, store, now, group, |context, cells, group| {
                 taken.clear();
                 context.take(cells, group, &mut taken)
@@ -81,7 +92,8 @@ impl Limiter {
         Ok(Decision::Admit(admission))
     }
 
-    /// Looks whether any account would refuse, before the first is changed.
+    /// Looks whether any account would refuse, before the first is changed. What was seen is kept for that: reading costs
+    /// more than writing.
     fn foresee(
         &mut self,
         policy: &Policy,
@@ -90,10 +102,15 @@ impl Limiter {
         charges: &[Charge],
     ) -> Result<Option<Refusal>, Undecided> {
         let mut taken = Taken::default();
-        for group in charges.chunk_by(|a, b| a.account == b.account) {
+        for (at, group) in charges.chunk_by(|a, b| a.account == b.account).enumerate() {
             let Some(first) = group.first() else { continue };
-            store.load(self.slot_of(first.account), &mut self.old)?;
-            read_account(&self.old, first.account, &mut self.cells);
+            let slot = self.slot_of(first.account);
+            if self.seen.len() <= at {
+                self.seen.push(Seen { expected: Expected::Absent, bytes: Vec::new() });
+            }
+            let Some(seen) = self.seen.get_mut(at) else { continue };
+            seen.expected = store.load(slot, &mut seen.bytes)?;
+            read_account(&seen.bytes, first.account, &mut self.cells);
             self.meet_owners(store)?;
             let context = Context { policy, now, owner: self.owner, owners: &self.owners };
             context.take(&mut self.cells, group, &mut taken);

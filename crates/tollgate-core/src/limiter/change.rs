@@ -49,7 +49,8 @@ impl Limiter {
         Slot::Accounts(account as u32 & (self.process.slots - 1))
     }
 
-    /// Changes one account by compare-and-swap. The step says whether there is anything to write.
+    /// Changes one account by compare-and-swap. The step says whether there is anything to write. What
+    /// [`Limiter::looked`] holds of the slot, if anything, stands in for the first look at it.
     pub(super) fn change<T: OfAccount>(
         &mut self,
         policy: &Policy,
@@ -64,7 +65,10 @@ impl Limiter {
         };
         let slot = self.slot_of(account);
         for attempt in 1..=ATTEMPTS_MAX {
-            let expected = store.load(slot, &mut self.old)?;
+            let expected = match self.looked.take() {
+                Some(expected) => expected,
+                None => store.load(slot, &mut self.old)?,
+            };
             read_account(&self.old, account, &mut self.cells);
             self.meet_owners(store)?;
             let context = Context { policy, now, owner: self.owner, owners: &self.owners };

@@ -40,6 +40,10 @@ pub struct Limiter {
     cells: Vec<Cell>,
     old: Vec<u8>,
     new: Vec<u8>,
+    /// The slots of a request's accounts, in their order, as they were looked at first.
+    seen: Vec<admit::Seen>,
+    /// The version of the slot in `old`, if it is the next that is changed.
+    looked: Option<Expected>,
 }
 
 impl Limiter {
@@ -63,6 +67,8 @@ impl Limiter {
             cells: Vec::new(),
             old: Vec::new(),
             new: Vec::new(),
+            seen: Vec::new(),
+            looked: None,
         };
         limiter.beat(store, now)?;
         Ok(limiter)
