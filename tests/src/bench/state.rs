@@ -18,6 +18,9 @@ use crate::envoy::{Envoy, EnvoyConfig};
 /// Requests that are on their way on a connection at once.
 const PIPELINED: usize = 16;
 
+/// Requests a connection is used for: Envoy closes one whose many requests all ended within a second, as a flood.
+const PER_CONNECTION: usize = 400;
+
 /// Far more than any run uses.
 const PLENTY: u64 = 1_000_000_000;
 
@@ -152,8 +155,8 @@ async fn connection(
     end: usize,
     consumer: impl Fn(usize) -> String,
 ) -> anyhow::Result<()> {
-    let mut stream = TcpStream::connect(to).await?;
-    stream.set_nodelay(true)?;
+    let mut stream = connect(to).await?;
+    let mut sent = 0;
     let mut read = vec![0u8; 64 << 10];
     loop {
         let first = next.fetch_add(PIPELINED, Ordering::Relaxed);
@@ -162,6 +165,11 @@ async fn connection(
             return Ok(());
         }
         let expected = numbers.len();
+        if sent >= PER_CONNECTION {
+            stream = connect(to).await?;
+            sent = 0;
+        }
+        sent += expected;
         let requests: String = numbers
             .map(|number| {
                 format!(
@@ -186,4 +194,10 @@ async fn connection(
             }
         }
     }
+}
+
+async fn connect(to: SocketAddr) -> anyhow::Result<TcpStream> {
+    let stream = TcpStream::connect(to).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
