@@ -3,7 +3,7 @@
 use serde_json::json;
 use tollgate_e2e::http_client::Call;
 use tollgate_e2e::scene::{CLAUDE_MODEL, FREE_KEY, OPENAI_MODEL, Scene, bucket, chat_from, policy, quota};
-use tollgate_e2e::wait;
+use tollgate_e2e::{paths, wait};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_answer_tells_what_is_left() {
@@ -130,4 +130,37 @@ async fn envoy_counts_with_labels() {
     }
     let names = scene.envoy.prometheus().await.names("tollgate_");
     assert!(names.iter().all(|name| !name.contains('=')), "a label is left in a name: {names:?}");
+}
+
+/// All names that begin with `tollgate_` in a text.
+fn metric_names(text: &str) -> std::collections::BTreeSet<&str> {
+    let is_name = |character: char| character.is_ascii_lowercase() || character == '_';
+    text.match_indices("tollgate_")
+        .map(|(at, _)| text[at..].split(|c| !is_name(c)).next().unwrap_or_default())
+        .collect()
+}
+
+#[test]
+fn the_dashboard_and_the_alert_rules_speak_of_metrics_that_exist() {
+    let read = |file: &str| std::fs::read_to_string(paths::root().join(file)).unwrap();
+    let sources = ["src/worker.rs", "src/sync.rs", "src/stream"].map(|place| {
+        let path = paths::root().join(place);
+        let files: Vec<_> = match path.is_dir() {
+            true => std::fs::read_dir(path).unwrap().map(|file| file.unwrap().path()).collect(),
+            false => vec![path],
+        };
+        files.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect::<String>()
+    });
+    let sources = sources.concat();
+    for file in ["envoy/grafana.json", "envoy/prometheus-rules.yaml"] {
+        let text = read(file);
+        let names = metric_names(&text);
+        assert!(names.len() > 5, "{names:?}");
+        for name in names {
+            let counted = sources.contains(&format!("\"{name}\"")) || sources.contains(&format!("\"{name}."));
+            assert!(counted, "{file} has {name}, which nobody counts");
+        }
+    }
+    serde_json::from_str::<serde_json::Value>(&read("envoy/grafana.json")).unwrap();
+    serde_saphyr::from_str::<serde_json::Value>(&read("envoy/prometheus-rules.yaml")).unwrap();
 }

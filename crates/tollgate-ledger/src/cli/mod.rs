@@ -10,6 +10,7 @@ mod filters;
 mod overall;
 mod quota;
 mod replay;
+mod schema;
 mod serve;
 mod span;
 mod table;
@@ -66,6 +67,11 @@ enum Command {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
+    /// Print the JSON Schema of the filter's configuration
+    ///
+    /// It is made from the types that read the configuration. What a schema can't say, such as that a tier exists, is
+    /// left to `tollgate check`.
+    Schema,
     /// Show usage and cost as a table
     Usage(UsageArgs),
     /// Export the audit trail, oldest first
@@ -234,6 +240,7 @@ struct EntriesArgs {
 pub fn run(cli: Cli) -> Ended {
     let ended = match cli.command {
         Command::Check { files } => check::check(&files, &mut std::io::stdout()),
+        Command::Schema => schema::schema(&mut std::io::stdout()),
         Command::Usage(args) => usage::usage(&args, &mut std::io::stdout()),
         Command::Entries(args) => entries::entries(&args, &mut std::io::stdout()),
         Command::Consumer(command) => consumer::consumer(&command, &mut std::io::stdout()),

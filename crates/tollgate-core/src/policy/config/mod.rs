@@ -108,6 +108,12 @@ config! {
     }
 }
 
+/// The JSON Schema (draft 2020-12) of a configuration, from these types.
+#[cfg(feature = "schema")]
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(Config).to_value()
+}
+
 fn default_name() -> String {
     "default".into()
 }
