@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use log::{error, warn};
-use tollgate_core::billing::Predictor;
+use tollgate_core::billing::{Calibration, Predictor};
 use tollgate_core::decided::Decided;
 use tollgate_core::limit::Owner;
 use tollgate_core::limiter::{Amounts, Limiter, Reservation, Undecided};
@@ -47,6 +47,8 @@ pub struct State {
     pub limiter: Limiter,
     /// How long answers are.
     pub predictor: Predictor,
+    /// How far estimates of input are off.
+    pub calibration: Calibration,
     /// Tallies for the ledger.
     pub outbox: Outbox,
     /// Sums for Envoy's statistics.
@@ -87,6 +89,7 @@ impl Worker {
         let link = policy.ledger.as_ref().map(|_| Link::new(limiter.process().id, vm, &policy, now));
         let waiting = Waiting::new(policy.room, &format!("tollgate.{vm:016x}"));
         let state = State {
+            calibration: Calibration::new(limiter.process().key),
             limiter,
             predictor: Predictor::default(),
             outbox: Outbox::default(),
@@ -175,6 +178,9 @@ impl Worker {
             match state.limiter.beat(&self.store, now) {
                 Ok(()) => state.last_beat_ns = now.mono_ns,
                 Err(error) => warn!("no heartbeat: {error}"),
+            }
+            if let Err(error) = state.calibration.share(&self.store) {
+                warn!("calibration is not shared: {error}");
             }
         }
         for (reservation, actual) in core::mem::take(&mut state.unsettled) {

@@ -1,6 +1,7 @@
 //! What requests add to the statistics. Labels come from the configuration, never from a client.
 
 use tollgate_core::answer::Rejection;
+use tollgate_core::billing::Charged;
 use tollgate_core::limiter::Admission;
 use tollgate_wire::{Outcome, TallyOf};
 
@@ -53,6 +54,11 @@ pub(super) fn rejection(
         Rejection::Shed(_) => state.metrics.count("tollgate_shed", 1),
         Rejection::Undecided => {}
     }
+}
+
+/// Counts what charges rest on.
+pub(super) fn charge(state: &mut State, charged: &Charged) {
+    state.metrics.count_labelled("tollgate_charges", &[("cause", charged.cause.label())], 1);
 }
 
 /// Counts what a request used.

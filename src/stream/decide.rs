@@ -5,7 +5,6 @@ use std::rc::Rc;
 use log::warn;
 use proxy_wasm::types::Action;
 use tollgate_core::answer::{self, Answer, Asker, Rejection, Shape};
-use tollgate_core::billing;
 use tollgate_core::limiter::{Admission, Decision, Demand, Refusal, Undecided};
 use tollgate_core::policy::Standing;
 use tollgate_core::policy::config::{Contention, Enforcement};
@@ -54,17 +53,14 @@ impl Stream {
         let worker = Rc::clone(&self.worker);
         let state = &mut *worker.state.borrow_mut();
         state.metrics.count("tollgate_checks", 1);
-        let mut demand = Demand::default();
-        if let Some(facts) = &self.facts {
-            if let Ok(rate) = self.rate() {
-                demand = billing::demand(&worker.policy, rate, &self.route.action, facts, &state.predictor);
-            } else if self.enforcement != Enforcement::Off {
-                let model = self.model().to_owned();
-                if let Some(answered) = self.reject(state, Rejection::UnknownModel(&model)) {
-                    return answered;
-                }
+        let demand = self.job().demand(&state.predictor, &state.calibration);
+        if demand.is_err() && self.enforcement != Enforcement::Off {
+            let model = self.model().to_owned();
+            if let Some(answered) = self.reject(state, Rejection::UnknownModel(&model)) {
+                return answered;
             }
         }
+        let demand = demand.unwrap_or_default();
         if self.exempt || self.enforcement == Enforcement::Off {
             return self.pass(state, Admission::default(), demand);
         }

@@ -18,7 +18,7 @@ use std::rc::{Rc, Weak};
 
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
-use tollgate_core::billing::{self, Ending, Rate, Unpriced};
+use tollgate_core::billing::{Ending, Job};
 use tollgate_core::limiter::{Admission, Demand};
 use tollgate_core::policy::config::Enforcement;
 use tollgate_core::policy::{Attributes, Caller, Resets};
@@ -133,11 +133,13 @@ impl Stream {
         self.endpoint.as_ref().map(|endpoint| endpoint.dialect)
     }
 
-    /// The price of what is asked for.
-    fn rate(&self) -> Result<Rate<'_>, Unpriced> {
-        match self.dialect() {
-            Some(dialect) if !dialect.uses_model() => Ok(Rate::NO_MODEL),
-            _ => billing::rate(&self.worker.policy, self.model()),
+    /// The request as the bill sees it.
+    fn job(&self) -> Job<'_> {
+        Job {
+            policy: &self.worker.policy,
+            request: self.attributes(),
+            facts: self.facts.as_ref(),
+            uses_model: self.dialect().is_some_and(Dialect::uses_model),
         }
     }
 }

@@ -21,7 +21,7 @@ use tollgate_wire::{NanoUsd, TokenCount, UnixNanos};
 /// Slots in a vector: what Envoy's map costs is measured in Envoy.
 struct Slots {
     accounts: RefCell<Vec<(Vec<u8>, u32)>>,
-    others: RefCell<[(Vec<u8>, u32); 3]>,
+    others: RefCell<[(Vec<u8>, u32); 4]>,
 }
 
 impl Slots {
@@ -35,6 +35,7 @@ impl Slots {
             Slot::Owners => act(&mut self.others.borrow_mut()[0]),
             Slot::Process => act(&mut self.others.borrow_mut()[1]),
             Slot::Opening => act(&mut self.others.borrow_mut()[2]),
+            Slot::Calibration => act(&mut self.others.borrow_mut()[3]),
         }
     }
 }

@@ -60,8 +60,6 @@ pub struct Facts<'a> {
     pub status: u16,
     /// The limit that refused it; empty if none did.
     pub refused_by: &'a str,
-    /// The ceiling stands in for the model's price.
-    pub unknown_price: bool,
     /// No limit applied to it, by an operator's decision.
     pub exempt: bool,
 }
@@ -80,7 +78,8 @@ pub fn tally<'a>(
     let warnings = admission.into_iter().flat_map(|admission| {
         admission.warnings.iter().map(|(limit, percent)| Warning { limit: name(*limit), percent: *percent })
     });
-    let billed = !matches!(charged.outcome, Outcome::Refused | Outcome::Error);
+    let failed = matches!(charged.outcome, Outcome::Refused | Outcome::Error);
+    let billed = !failed || !charged.amounts.cost.is_zero();
     TallyOf {
         id: id.as_str(),
         at_ms: decided.wall.millis(),
@@ -106,7 +105,7 @@ pub fn tally<'a>(
         cost_nusd: charged.amounts.cost,
         credits: charged.amounts.credits,
         price_version: if billed { policy.prices.version() } else { 0 },
-        unknown_price: billed && facts.unknown_price,
+        unknown_price: billed && charged.unknown_price,
         exempt: facts.exempt,
         warnings: warnings.collect(),
     }

@@ -17,6 +17,8 @@ pub enum Slot {
     Load,
     /// How far the balances of earlier processes were restored.
     Opening,
+    /// How far estimates of input are off, per model.
+    Calibration,
 }
 
 /// The version a value was read at. Never zero.
@@ -78,6 +80,7 @@ impl fmt::Display for Slot {
             Self::Bell => out.write_str("bell"),
             Self::Load => out.write_str("load"),
             Self::Opening => out.write_str("opening"),
+            Self::Calibration => out.write_str("calibration"),
         }
     }
 }

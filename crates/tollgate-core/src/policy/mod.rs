@@ -1,6 +1,7 @@
 //! Configuration, parsed once into a [`Policy`] that can't be wrong. Nothing behind it checks again.
 
 mod access;
+mod action;
 mod address;
 mod amount;
 mod attributes;
@@ -10,14 +11,17 @@ pub mod config;
 mod identity;
 mod index;
 mod limit;
+mod pricing;
 #[cfg(test)]
 mod tests;
 mod wire_struct;
 
 pub use access::{Access, NotEntitled, Overrides, Resets, Standing};
+pub use action::{ActionPrice, CreditValue, Unit, Work};
 pub use attributes::{Attributes, Pattern};
 pub use identity::{ApiKeys, Caller, Identity, KnownKey, Lookup, Unidentified};
 pub use limit::{Kind, Limit, Meter};
+pub use pricing::{PriceRule, Pricing};
 pub use wire_struct::read_configuration;
 pub(crate) use wire_struct::{Field, field};
 
@@ -63,23 +67,6 @@ pub struct Tier {
     entitlements: Entitlements,
 }
 
-/// What an action costs: `credits` millionths per `per` units.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ActionPrice {
-    credits_millionths: u64,
-    per: u64,
-    tokens: bool,
-}
-
-impl ActionPrice {
-    /// Credits for a request of this many tokens, in millionths, rounded up.
-    pub fn credits(&self, tokens: u64) -> u64 {
-        let units = if self.tokens { tokens } else { 1 };
-        let exact = u128::from(units) * u128::from(self.credits_millionths);
-        u64::try_from(exact.div_ceil(u128::from(self.per.max(1)))).unwrap_or(u64::MAX)
-    }
-}
-
 /// Where tallies go.
 #[derive(Clone, Debug)]
 pub struct LedgerLink {
@@ -108,6 +95,12 @@ pub struct Policy {
     pub prices: PriceTable,
     /// What a model without a price costs.
     pub unknown_model: UnknownModel,
+    /// Prices that depend on who asks and on how much was used.
+    pub pricing: Pricing,
+    /// What one credit is worth; None where requests without an action cost no credits.
+    pub credit_value: Option<CreditValue>,
+    /// What is charged where no provider reports.
+    pub charging: config::Charging,
     /// What is reserved before the answer is known.
     pub reservation: config::Reservation,
     /// How requests and answers are read.
@@ -136,6 +129,8 @@ pub struct Policy {
     routes: HashMap<String, index::Index>,
     default_policy: String,
     actions: HashMap<String, ActionPrice>,
+    /// By workflow, then by step.
+    workflows: HashMap<String, HashMap<String, ActionPrice>>,
     calendars: Vec<Calendar>,
     reads: Reads,
 }
@@ -197,9 +192,10 @@ impl Policy {
         if self.routes.contains_key(named) { named } else { &self.default_policy }
     }
 
-    /// What the action of this name costs.
-    pub fn action(&self, name: &str) -> Option<ActionPrice> {
-        self.actions.get(name).copied()
+    /// What a step of a workflow costs, else what the action of this name costs.
+    pub fn action(&self, workflow: &str, action: &str) -> Option<ActionPrice> {
+        let step = self.workflows.get(workflow).and_then(|steps| steps.get(action));
+        step.or_else(|| self.actions.get(action)).copied()
     }
 
     /// The window a quota is in.

@@ -4,7 +4,7 @@ use hashbrown::HashMap;
 use serde::Deserialize;
 use tollgate_wire::NanoUsd;
 
-use super::{LongContext, Price, Rates};
+use super::{LongContext, Price, Rates, names};
 
 const BUILTIN: &str = include_str!("../../../../config/prices.json");
 
@@ -25,6 +25,8 @@ pub enum PriceError {
 pub struct PriceTable {
     version: u32,
     prices: HashMap<Box<str>, Price>,
+    /// Other names, and the names they stand for in `prices`.
+    aliases: HashMap<Box<str>, Box<str>>,
     ceiling: Price,
 }
 
@@ -112,14 +114,35 @@ impl PriceTable {
         self.ceiling = ceiling(self.prices.values());
     }
 
-    /// A model's price by its exact name; else by the name without a provider (`openai/gpt-5`), without a version
-    /// (`-2026-03-17`, `-20251001`, `@20251001`, `-latest`), or without both. A name that had to be shortened never
-    /// finds a free model: a guess may not make a request cost nothing.
+    /// Sets the version.
+    pub fn set_version(&mut self, version: u32) {
+        self.version = version;
+    }
+
+    /// Gives a model another name. False when the model has no price.
+    pub fn alias(&mut self, alias: &str, model: &str) -> bool {
+        let listed = self.find(model).map(|(name, _)| Box::from(name));
+        listed.is_some_and(|name| {
+            self.aliases.insert(alias.into(), name);
+            true
+        })
+    }
+
+    /// A model's price: see [`PriceTable::find`].
     pub fn lookup(&self, model: &str) -> Option<&Price> {
-        let without_provider = model.rsplit_once('/').map_or(model, |(_, name)| name);
-        let shortened = [without_provider, without_version(model), without_version(without_provider)];
-        self.prices.get(model).or_else(|| {
-            shortened.into_iter().filter_map(|name| self.prices.get(name)).find(|price| !price.is_free())
+        self.find(model).map(|(_, price)| price)
+    }
+
+    /// A model's price by its exact name or an alias, else by what is left of the name step by step: without a provider
+    /// (`openai/gpt-5`, `us.` of Bedrock's profiles), without a revision (`-v1:0`), without a version (`-2026-03-17`,
+    /// `-20251001`, `@20251001`, `-001`, `-latest`), without a vendor (`anthropic.`). Returns the name it is listed
+    /// under as well. A name that had to be shortened never finds a free model: a guess may not make a request cost
+    /// nothing.
+    pub fn find(&self, model: &str) -> Option<(&str, &Price)> {
+        let alias = self.aliases.get(model).map(|name| &**name);
+        let listed = |name: &str| self.prices.get_key_value(name).map(|(name, price)| (&**name, price));
+        listed(alias.unwrap_or(model)).or_else(|| {
+            names::shortened(model).into_iter().filter_map(listed).find(|(_, price)| !price.is_free())
         })
     }
 
@@ -137,27 +160,6 @@ impl PriceTable {
     /// True when no model has a price.
     pub fn is_empty(&self) -> bool {
         self.prices.is_empty()
-    }
-}
-
-fn without_version(model: &str) -> &str {
-    if let Some(name) = model.strip_suffix("-latest") {
-        return name;
-    }
-    let ends_in_digits =
-        |text: &str, count: usize| text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit());
-    let cut = model.rsplit_once(['-', '@']).filter(|(_, version)| ends_in_digits(version, 8));
-    if let Some((name, _)) = cut {
-        return name;
-    }
-    let mut parts = model.rsplitn(4, '-');
-    match (parts.next(), parts.next(), parts.next(), parts.next()) {
-        (Some(day), Some(month), Some(year), Some(name))
-            if ends_in_digits(day, 2) && ends_in_digits(month, 2) && ends_in_digits(year, 4) =>
-        {
-            name
-        }
-        _ => model,
     }
 }
 
@@ -220,6 +222,15 @@ mod tests {
             ("claude-haiku-4-5-20251001", "claude-haiku-4-5"),
             ("claude-haiku-4-5@20251001", "claude-haiku-4-5"),
             ("claude-haiku-4-5-latest", "claude-haiku-4-5"),
+            ("us.anthropic.claude-sonnet-4-5-20250929-v1:0", "anthropic.claude-sonnet-4-5-20250929-v1:0"),
+            (
+                "arn:aws:bedrock:us-east-1:123456789012:inference-profile/eu.anthropic.claude-haiku-4-5-20251001-v1:0",
+                "anthropic.claude-haiku-4-5-20251001-v1:0",
+            ),
+            ("anthropic.claude-opus-4-8-v1:0", "claude-opus-4-8"),
+            ("models/gemini-3.8-flash", "gemini-3.8-flash"),
+            ("gemini-3.8-flash-001", "gemini-3.8-flash"),
+            ("publishers/google/models/gemini-2.5-pro", "gemini-2.5-pro"),
             // Listed under this very name, which is not that of another model.
             ("mistral-large-latest", "mistral-large-latest"),
         ] {
@@ -236,6 +247,16 @@ mod tests {
         {
             assert_eq!(table.lookup(asked), None, "{asked}");
         }
+    }
+
+    #[test]
+    fn an_alias_stands_for_a_listed_model() {
+        let mut table = PriceTable::builtin();
+        assert!(table.alias("prod-chat", "gpt-5-2026-01-01") && !table.alias("other", "nobody-knows-it"));
+        assert_eq!(table.find("prod-chat").map(|(name, _)| name), Some("gpt-5"));
+        // What the table says of the model later holds for its other names too.
+        table.insert("gpt-5", Price { input: NanoUsd(7), ..Price::default() });
+        assert_eq!(table.lookup("prod-chat").map(|price| price.input), Some(NanoUsd(7)));
     }
 
     #[test]

@@ -80,6 +80,9 @@ pub struct Estimator {
     after_lower: bool,
     blob: Blob,
     wide: Wide,
+    /// Words so far: what stands between white space, and each ideograph or kana.
+    words: u64,
+    in_word: bool,
 }
 
 /// What the current run is made of.
@@ -172,6 +175,8 @@ impl Estimator {
             after_lower: false,
             blob: Blob { length: 0, changes: 0, last: Kind::Wide, cost_before: 0 },
             wide: Wide { missing: 0, lead: 0, scalar: 0 },
+            words: 0,
+            in_word: false,
         }
     }
 
@@ -195,6 +200,9 @@ impl Estimator {
     #[inline]
     pub fn push(&mut self, byte: u8) {
         let kind = KINDS.get(usize::from(byte)).copied().unwrap_or(Kind::Wide);
+        let in_word = !matches!(kind, Kind::Newline | Kind::Space);
+        self.words += u64::from(in_word && !self.in_word);
+        self.in_word = in_word;
         match kind {
             Kind::Wide => return self.wide(byte),
             Kind::Lower | Kind::Upper | Kind::Digit | Kind::Joiner => self.stretch(kind),
@@ -232,6 +240,13 @@ impl Estimator {
         self.end_stretch();
         self.start(Run::Nothing);
         self.wide.missing = 0;
+        self.in_word = false;
+    }
+
+    /// The words of all that was fed: what stands between white space, as `wc -w` counts, and each ideograph or kana,
+    /// which have none between them.
+    pub const fn words(&self) -> u64 {
+        self.words
     }
 
     /// The tokens of all that was fed, rounded up. More may be fed afterwards.
@@ -360,6 +375,8 @@ impl Estimator {
             0x1E00..0x1F00 => return self.extend_letters(),
             _ => (Run::Punctuation, O200K.symbol),
         };
+        // The character that began the stretch is counted already.
+        self.words += u64::from(run == Run::EastAsian && self.run == Run::EastAsian);
         self.extend(run);
         self.cost += cost;
     }

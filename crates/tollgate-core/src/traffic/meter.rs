@@ -86,6 +86,13 @@ impl Meter {
         }
     }
 
+    /// The words of all that was fed.
+    pub fn words(&self) -> u64 {
+        let scaled =
+            u128::from(self.tail.words()) * u128::from(self.tail_bytes) / u128::from(self.tail_read.max(1));
+        self.head.words().saturating_add(u64::try_from(scaled).unwrap_or(u64::MAX))
+    }
+
     /// The tokens of all that was fed, rounded up.
     pub fn tokens(&self) -> TokenCount {
         let read = u128::from(self.tail.cost_256ths());

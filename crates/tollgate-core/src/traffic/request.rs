@@ -25,7 +25,7 @@ const BYTES_PER_TOKEN: u64 = 4;
 const ENCODED_BYTES_MIN: usize = 512;
 
 /// What was found in a request's body.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequestFacts {
     /// The model asked for; at most the first [`MODEL_BYTES_MAX`] bytes of its name.
     pub model: Option<String>,
@@ -46,6 +46,10 @@ pub struct RequestFacts {
     pub call_id: Option<String>,
     /// Input tokens, estimated from the text, the number of messages and of media. Never zero where a model is asked.
     pub input_estimate: TokenCount,
+    /// Words of the text.
+    pub input_words: u64,
+    /// Bytes of the body.
+    pub body_bytes: u64,
     /// The body is not one JSON value: no server is known to accept it, but the facts are those that one would read.
     pub malformed: bool,
 }
@@ -77,6 +81,7 @@ impl RequestFacts {
     /// More of a body that is not read has come: so many bytes in all.
     pub fn is_at_least(&mut self, bytes: u64) {
         self.input_estimate.0 = self.input_estimate.0.max(bytes.div_ceil(BYTES_PER_TOKEN));
+        self.body_bytes = self.body_bytes.max(bytes);
     }
 }
 
@@ -143,6 +148,8 @@ impl Reading {
             tool,
             call_id: id,
             input_estimate: TokenCount(input),
+            input_words: self.meter.words(),
+            body_bytes,
             malformed,
         }
     }

@@ -46,6 +46,8 @@ pub struct Observed {
     pub reported: bool,
     /// Output tokens, estimated from the text that passed. Hidden reasoning is not in it.
     pub output_estimate: TokenCount,
+    /// Words of the text that passed.
+    pub output_words: u64,
     /// Bytes of body that passed.
     pub body_bytes: u64,
     /// The answer reports an error, whatever its status was.

@@ -4,10 +4,10 @@ use crate::hash::fixed32;
 use crate::limit::Calendar;
 
 use super::super::LimitId;
-use super::super::attributes::{Condition, Pattern};
 use super::super::config::{self, Dimension, Violation};
 use super::super::index::Index;
 use super::super::limit::{Kind, Limit};
+use super::condition::conditions;
 use super::kinds::{self, Calendars};
 use super::{Outcome, name, refuse};
 
@@ -88,7 +88,7 @@ impl Limits {
             max_wait_ns,
             grace_s: raw.grace_s,
             key: key(raw, &kind, path)?,
-            when: conditions(raw, path)?,
+            when: conditions(&raw.when, path)?,
             id,
             kind,
         })
@@ -107,29 +107,6 @@ fn key(raw: &config::Limit, kind: &Kind, path: &str) -> Outcome<Vec<Dimension>> 
         return refuse(format!("{path}.key"), "a server's memory is nobody's own");
     }
     Ok(key)
-}
-
-fn conditions(raw: &config::Limit, path: &str) -> Outcome<Vec<Condition>> {
-    let mut when = Vec::new();
-    for (dimension, values) in &raw.when {
-        let path = format!("{path}.when.{}", dimension.name());
-        if values.is_empty() {
-            return refuse(path, "no value: the limit would never apply");
-        }
-        let mut condition = Condition { dimension: *dimension, any: Vec::new(), none: Vec::new() };
-        for value in values {
-            let (list, text) = match value.strip_prefix('!') {
-                Some(text) => (&mut condition.none, text),
-                None => (&mut condition.any, value.as_str()),
-            };
-            match Pattern::parse(text) {
-                Some(pattern) => list.push(pattern),
-                None => return refuse(path, "a star may only stand at the end"),
-            }
-        }
-        when.push(condition);
-    }
-    Ok(when)
 }
 
 /// How long a violation may make a request wait, in nanoseconds.

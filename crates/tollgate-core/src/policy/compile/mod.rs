@@ -1,6 +1,8 @@
 //! From a configuration as written to a policy that can't be wrong.
 
 mod access;
+mod condition;
+mod credits;
 mod defaults;
 mod identity;
 mod kinds;
@@ -16,6 +18,7 @@ use hashbrown::HashMap;
 
 use super::config::{Config, Dimension, Violation};
 use super::limit::Limit;
+use super::pricing::Pricing;
 use super::{ConfigError, Policy, Reads, Tier};
 use limits::{Limits, Scope};
 
@@ -50,17 +53,24 @@ pub(super) fn policy(config: Config) -> Outcome<Policy> {
     if config.default_policy.is_some() && !routes.contains_key(&default_policy) {
         return refuse("default_policy", format!("there is no policy `{default_policy}`"));
     }
-    let actions = money::actions(&config)?;
-    let reads = reads(&config, &limits.all);
+    let actions = credits::actions(&config)?;
+    let workflows = credits::workflows(&config)?;
+    let pricing = money::pricing(&config.prices, &limits.all)?;
+    let counted = actions.values().chain(workflows.values().flat_map(HashMap::values));
+    let counts_body = counted.into_iter().any(|price| price.unit.reads_body());
+    let reads = reads(&config, &limits.all, &pricing, counts_body);
     let (limits, calendars) = limits.finish();
     Ok(Policy {
-        identity: identity::identity(&config, looks_at(&limits, Dimension::Address))?,
+        identity: identity::identity(&config, looks_at(&limits, &pricing, Dimension::Address))?,
         access: access::access(&config)?,
         enforcement: config.enforcement,
         prices: money::prices(&config.prices)?,
         unknown_model: config.prices.unknown,
         load: load::load(&config)?,
         traffic: traffic::traffic(config.traffic)?,
+        pricing,
+        credit_value: credits::value(&config.credits)?,
+        charging: config.charging,
         thresholds: telling::thresholds(&config.warnings)?,
         queues: limits.iter().any(|limit| limit.violation == Violation::Queue),
         room: waiting::bounds(&config.queue)?,
@@ -77,6 +87,7 @@ pub(super) fn policy(config: Config) -> Outcome<Policy> {
         routes,
         default_policy,
         actions,
+        workflows,
         calendars,
         reads,
     })
@@ -90,19 +101,21 @@ fn name(path: &str, value: &str) -> Outcome<()> {
     Ok(())
 }
 
-fn looks_at(limits: &[Limit], dimension: Dimension) -> bool {
+fn looks_at(limits: &[Limit], pricing: &Pricing, dimension: Dimension) -> bool {
     let at = |limit: &Limit| limit.when.iter().any(|condition| condition.dimension == dimension);
     limits.iter().any(|limit| limit.key.contains(&dimension) || at(limit))
+        || pricing.dimensions().any(|at| at == dimension)
 }
 
-fn reads(config: &Config, limits: &[Limit]) -> Reads {
-    let looks_at = |dimension: Dimension| looks_at(limits, dimension);
+fn reads(config: &Config, limits: &[Limit], pricing: &Pricing, counts_body: bool) -> Reads {
+    let looks_at = |dimension: Dimension| looks_at(limits, pricing, dimension);
     let entitlements = config.tiers.values().any(|tier| tier.models.is_some() || tier.tools.is_some());
     let critical = config.load.as_ref().is_some_and(|load| !load.critical_workflows.is_empty());
     let metadata = [Dimension::Policy, Dimension::Action, Dimension::Workflow];
     Reads {
         body: config.ledger.is_some()
             || entitlements
+            || counts_body
             || limits.iter().any(|limit| limit.meter.reads_body())
             || looks_at(Dimension::Model)
             || looks_at(Dimension::Tool),
@@ -110,6 +123,7 @@ fn reads(config: &Config, limits: &[Limit]) -> Reads {
         route_metadata: critical
             || !config.policies.is_empty()
             || !config.actions.is_empty()
+            || !config.workflows.is_empty()
             || metadata.into_iter().any(looks_at),
     }
 }

@@ -14,6 +14,8 @@ macro_rules! config {
 }
 
 mod access;
+mod charging;
+mod credits;
 mod identity;
 mod limits;
 mod load;
@@ -25,6 +27,8 @@ mod traffic;
 mod waiting;
 
 pub use access::{Access, Enforcement, Exempt};
+pub use charging::{Charging, Unreported, UpstreamError};
+pub use credits::{Action, CreditsConfig, Workflow};
 pub use identity::{
     Address, Anonymous, ApiKeySource, Certificate, Identity, JwtSource, Key, Source, Unidentified, UnknownKey,
 };
@@ -34,7 +38,9 @@ pub use limits::{
 };
 pub use load::{Load, Tighten};
 pub use messages::Messages;
-pub use money::{Action, PriceConfig, Prices, Reservation, UnknownModel};
+pub use money::{
+    LongContextConfig, PriceConfig, PriceRuleConfig, Prices, Reservation, UnknownModel, VolumeConfig,
+};
 pub use running::{Contention, Ledger, StateConfig};
 pub use telling::{Headers, Warnings};
 pub use traffic::{LargerBodies, Traffic};
@@ -81,9 +87,18 @@ config! {
         /// What actions cost in credits. A route names its action in the same metadata.
         #[serde(default)]
         pub actions: BTreeMap<String, Action>,
+        /// What the steps of workflows cost in credits. A route names its workflow in the same metadata.
+        #[serde(default)]
+        pub workflows: BTreeMap<String, Workflow>,
+        /// What a credit is worth.
+        #[serde(default)]
+        pub credits: CreditsConfig,
         /// What tokens cost.
         #[serde(default)]
         pub prices: Prices,
+        /// What is charged where the provider's report is missing.
+        #[serde(default)]
+        pub charging: Charging,
         /// What is reserved before the answer is known.
         #[serde(default)]
         pub reservation: Reservation,

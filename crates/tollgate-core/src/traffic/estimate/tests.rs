@@ -92,3 +92,22 @@ proptest! {
         prop_assert!(estimate(&bytes) <= bytes.len() as u64 * 2 + 1);
     }
 }
+
+#[test]
+fn words_stand_between_white_space_and_ideographs_for_themselves() {
+    for (text, words) in [
+        ("", 0),
+        (" \n ", 0),
+        ("one", 1),
+        ("Don't stop, e.g. at 3.14\nplease.\t", 6),
+        ("naïve café", 2),
+        ("привет мир", 2),
+        ("漢字", 2),
+        ("こんにちは", 5),
+        ("a 漢字 b", 4),
+    ] {
+        let mut estimator = Estimator::new();
+        text.bytes().for_each(|byte| estimator.feed(&[byte]));
+        assert_eq!(estimator.words(), words, "{text}");
+    }
+}

@@ -39,6 +39,8 @@ fn the_facts_of_a_chat_request_are_found() {
             tool: None,
             call_id: None,
             input_estimate: TokenCount(5),
+            input_words: 1,
+            body_bytes: facts.body_bytes,
             malformed: false,
         }
     );
@@ -56,11 +58,15 @@ fn an_empty_request_asks_for_one_answer_and_is_not_free() {
         tool: None,
         call_id: None,
         input_estimate: TokenCount(1),
+        input_words: 0,
+        body_bytes: 0,
         malformed: false,
     };
     for dialect in [Dialect::OpenAiChat, Dialect::AnthropicMessages] {
-        assert_eq!(inspect_request(dialect, b"{}"), nothing);
-        assert_eq!(inspect_request(dialect, b"12"), nothing);
+        for body in ["{}", "12"] {
+            let facts = inspect_request(dialect, body.as_bytes());
+            assert_eq!(facts, RequestFacts { body_bytes: 2, ..nothing.clone() });
+        }
         assert_eq!(inspect_request(dialect, b""), RequestFacts { malformed: true, ..nothing.clone() });
     }
 }
@@ -189,7 +195,8 @@ fn escapes_are_undone_before_counting() {
             wide => wide.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect(),
         })
         .collect();
-    assert_eq!(chat(&escaped), chat(&plain));
+    let of_size = |body_bytes: u64, text: &str| RequestFacts { body_bytes, ..chat(text) };
+    assert_eq!(of_size(0, &escaped), of_size(0, &plain));
     assert_eq!(chat(&plain).input_estimate.0, tokens(text) + TOKENS_PER_MESSAGE);
 }
 
@@ -408,7 +415,8 @@ proptest! {
         prop_assert_eq!(&serde_json::from_str::<Value>(&text).unwrap(), &value);
         let facts = chat(&text);
         prop_assert!(!facts.malformed, "{}", text);
-        prop_assert_eq!(&facts, &chat(&value.to_string()));
+        let compact = chat(&value.to_string());
+        prop_assert_eq!(&facts, &RequestFacts { body_bytes: facts.body_bytes, ..compact });
         prop_assert_eq!(found(facts), expected(&value));
     }
 

@@ -80,6 +80,7 @@ impl Reader {
             usage,
             reported,
             output_estimate,
+            output_words: facts.text.words(),
             body_bytes: self.body_bytes,
             error: facts.error,
             deferred: facts.deferred,

@@ -1,5 +1,6 @@
 //! What models cost, exactly: whole nano dollars per million tokens, one rounding per request.
 
+mod names;
 mod table;
 
 pub use table::{PriceError, PriceTable};
@@ -37,6 +38,20 @@ pub struct LongContext {
     pub output: NanoUsd,
     /// Input read from a cache; what long input costs if absent.
     pub cached_input: Option<NanoUsd>,
+}
+
+/// A part of a price, or a multiple: 0 to 10,000 percent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Percent(u32);
+
+impl Percent {
+    /// The price as it is.
+    pub const ALL: Self = Self(100);
+
+    /// None beyond a hundred times the price, which is a typing error.
+    pub const fn new(percent: u32) -> Option<Self> {
+        if percent <= 10_000 { Some(Self(percent)) } else { None }
+    }
 }
 
 /// A request's tokens by what they cost. No token is in two classes.
@@ -84,6 +99,11 @@ impl Price {
     /// What a request costs: the exact sum over its classes, rounded up once to the next nano dollar. Saturates at
     /// the largest amount.
     pub fn cost(&self, usage: &TokenClasses) -> NanoUsd {
+        self.cost_of_parts(usage, &[])
+    }
+
+    /// What a part of a part of the price costs: the exact product, rounded up once. Saturates.
+    pub fn cost_of_parts(&self, usage: &TokenClasses, parts: &[Percent]) -> NanoUsd {
         let rates = self.rates(usage.total_input());
         let exact = [
             (usage.input, rates.input),
@@ -94,7 +114,14 @@ impl Price {
         .into_iter()
         .map(|(tokens, NanoUsd(rate))| u128::from(tokens) * u128::from(rate))
         .fold(0, u128::saturating_add);
-        let rounded = exact.div_ceil(u128::from(TOKENS_PER_PRICE));
+        let changed = |percent: &&Percent| **percent != Percent::ALL;
+        let (exact, divisor) = parts
+            .iter()
+            .filter(changed)
+            .fold((exact, u128::from(TOKENS_PER_PRICE)), |(exact, divisor), percent| {
+                (exact.saturating_mul(u128::from(percent.0)), divisor * 100)
+            });
+        let rounded = exact.div_ceil(divisor);
         NanoUsd(u64::try_from(rounded).unwrap_or(u64::MAX))
     }
 
@@ -132,6 +159,8 @@ impl Price {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const GPT: Price = Price {
@@ -195,6 +224,50 @@ mod tests {
         // Cached input counts towards the threshold.
         assert_eq!(GPT.cost(&classes(1, 272_000, 0, 0)), NanoUsd(4_000 + 272_000 * 400));
         assert_eq!(GPT.cost(&classes(1, 272_000, 1, 0)), NanoUsd(4_000 + 272_000 * 400 + 4_000));
+    }
+
+    #[test]
+    fn a_part_of_the_price_is_rounded_up_once_as_well() {
+        let price = Price { input: NanoUsd(500_000), ..Price::default() };
+        let parts = [Percent(50), Percent(30)];
+        // 0.5 nano-dollars a token: 20 tokens at 15 % are 1.5.
+        assert_eq!(price.cost_of_parts(&classes(20, 0, 0, 0), &parts), NanoUsd(2));
+        assert_eq!(price.cost_of_parts(&classes(20, 0, 0, 0), &[Percent(0)]), NanoUsd(0));
+        assert_eq!(price.cost_of_parts(&classes(20, 0, 0, 0), &[Percent(10_000)]), NanoUsd(1000));
+        assert_eq!(Percent::new(10_000), Some(Percent(10_000)));
+        assert_eq!(Percent::new(10_001), None);
+    }
+
+    proptest! {
+        #[test]
+        fn costs_add_up_and_grow_with_use(
+            a in any::<[u32; 4]>(), b in any::<[u32; 4]>(), rates in any::<[u32; 4]>(), parts in any::<[u16; 2]>(),
+        ) {
+            let of = |[input, cache_read, cache_write, output]: [u32; 4]|
+                classes(input.into(), cache_read.into(), cache_write.into(), output.into());
+            let nano = |index: usize| NanoUsd(rates[index].into());
+            let price = Price {
+                input: nano(0), output: nano(1), cached_input: Some(nano(2)), cache_write: Some(nano(3)),
+                ..Price::default()
+            };
+            let parts = parts.map(|part| Percent(u32::from(part) % 10_001));
+            let cost = |usage| price.cost_of_parts(&usage, &parts).0;
+            let (one, other) = (of(a), of(b));
+            let both = classes(one.input + other.input, one.cache_read + other.cache_read,
+                one.cache_write + other.cache_write, one.output + other.output);
+            // Rounding up each of two requests adds at most one nano dollar, and never takes one away.
+            let (apart, together) = (cost(one) + cost(other), cost(both));
+            prop_assert!(together <= apart && apart <= together + 1, "{} {}", together, apart);
+            prop_assert!(cost(one) <= together);
+        }
+
+        #[test]
+        fn no_usage_and_no_price_overflows(usage in any::<[u64; 4]>(), rate: u64, part in 0u32..=10_000) {
+            let price = Price { input: NanoUsd(rate), output: NanoUsd(rate), ..Price::default() };
+            let usage = classes(usage[0], usage[1], usage[2], usage[3]);
+            let (whole, part_of) = (price.cost(&usage), price.cost_of_parts(&usage, &[Percent(part)]));
+            if part <= 100 { prop_assert!(part_of <= whole) } else { prop_assert!(part_of >= whole) }
+        }
     }
 
     #[test]
