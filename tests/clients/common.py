@@ -22,9 +22,12 @@ class Record:
         self.attempts.append({"retry_count": request.headers.get("x-stainless-retry-count")})
 
     def on_response(self, response):
-        names = ("retry-after", "retry-after-ms", "x-should-retry", "x-tollgate-limit")
-        headers = {name: response.headers[name] for name in names if name in response.headers}
-        self.attempts[-1].update(status=response.status_code, headers=headers)
+        self.got(response.status_code, response.headers)
+
+    def got(self, status, headers):
+        names = ("retry-after", "retry-after-ms", "x-should-retry", "x-amz-retry-after", "x-tollgate-limit")
+        headers = {name: headers[name] for name in names if name in headers}
+        self.attempts[-1].update(status=status, headers=headers)
 
     def as_json(self):
         return {"attempts": self.attempts, "waits_s": self.waits_s}

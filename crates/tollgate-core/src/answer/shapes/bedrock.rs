@@ -1,8 +1,8 @@
 //! AWS: `{"message"}`, and the exception's name in `x-amzn-errortype`, without which boto3 knows only that something
 //! went wrong.
 //!
-//! botocore retries a ThrottlingException, but not a ServiceQuotaExceededException: the latter is for waits that are
-//! not worth it.
+//! botocore tries any 429 twice more, within seconds unless it is told to wait longer. A ServiceQuotaExceededException
+//! tells the caller that more tries are in vain.
 
 use serde_json::{Value, json};
 

@@ -1,0 +1,124 @@
+//! Every official library raises its own error when Tollgate refuses, and waits as told where it can be told.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use tollgate_e2e::clients::{self, Api, Chat, Library, LibraryCall, Order};
+use tollgate_e2e::scene::{CLAUDE_MODEL, OPENAI_MODEL, Scene, chat_from, policy, quota};
+
+const APIS: [(Api, &str); 2] = [(Api::OpenAi, OPENAI_MODEL), (Api::Anthropic, CLAUDE_MODEL)];
+
+/// Each library with a model (a tool for MCP) and the exception it raises for a quota that is used up.
+const LIBRARIES: [(Library, &str, &str); 6] = [
+    (Library::Google, "gemini-3.8-flash", "ClientError"),
+    (Library::Cohere, "command-a-03-2025", "TooManyRequestsError"),
+    (Library::Mistral, "mistral-large-latest", "SDKError"),
+    (Library::Ollama, "llama3.1", "ResponseError"),
+    (Library::Bedrock, "anthropic.claude-haiku-4-5-20251001-v1:0", "ServiceQuotaExceededException"),
+    (Library::Mcp, "search_docs", "MCPError"),
+];
+
+async fn scene(limit: Value) -> Scene {
+    Scene::standalone(policy(json!([limit])), 1).await
+}
+
+fn call(scene: &Scene, library: Library, model: &str, retries: bool) -> LibraryCall {
+    LibraryCall {
+        library,
+        base_url: format!("http://{}", scene.envoy.address()),
+        key: "unused".into(),
+        model: model.into(),
+        prompt: "Hello?".into(),
+        retries,
+        headers: BTreeMap::from([("x-consumer".into(), format!("{library:?}"))]),
+    }
+}
+
+/// Uses up what one request may.
+async fn use_up(scene: &Scene, consumer: &str) {
+    assert_eq!(scene.envoy.send(&chat_from(consumer)).await.status, 200);
+}
+
+fn statuses(chat: &Chat) -> Vec<Option<u16>> {
+    chat.attempts.iter().map(|attempt| attempt.status).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_library_raises_its_own_error_and_none_is_put_to_sleep_for_a_day() {
+    let scene = scene(quota("requests-per-day", "requests", 1, "day")).await;
+    for (library, model, exception) in LIBRARIES {
+        use_up(&scene, &format!("{library:?}")).await;
+        let refused = clients::call(&call(&scene, library, model, false)).await.unwrap();
+        assert_eq!(refused.exception.as_deref(), Some(exception), "{refused:?}");
+        let message = refused.message.as_deref().unwrap_or_default();
+        assert!(message.contains("Quota exceeded.") && message.contains("requests-per-day"), "{refused:?}");
+        assert!(!refused.attempts.is_empty());
+        for attempt in &refused.attempts {
+            assert_eq!(attempt.status, Some(429), "{refused:?}");
+            assert_eq!(attempt.headers["x-should-retry"], "false");
+        }
+        // Cohere's and AWS's try again twice whatever they are told, within a few seconds.
+        assert!(refused.waits_s.iter().all(|wait| *wait < 5.0), "{refused:?}");
+    }
+    scene.envoy.assert_no_trap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn libraries_that_can_be_told_wait_exactly_as_long_as_told() {
+    // One request at a time, another every three seconds.
+    let rate =
+        json!({"name": "rate", "meter": "requests", "rate": {"amount": 20, "per": "minute", "burst": 1}});
+    let scene = scene(rate).await;
+    for (library, model, hint) in [
+        (Library::Cohere, "command-a-03-2025", "retry-after-ms"),
+        (Library::Mistral, "mistral-large-latest", "retry-after-ms"),
+        (Library::Bedrock, "anthropic.claude-haiku-4-5-20251001-v1:0", "x-amz-retry-after"),
+    ] {
+        use_up(&scene, &format!("{library:?}")).await;
+        let outcome = clients::call(&call(&scene, library, model, true)).await.unwrap();
+        let told: f64 = outcome.attempts[0].headers[hint].parse().unwrap();
+        assert_eq!(outcome.attempts[0].status, Some(429), "{outcome:?}");
+        assert!((outcome.waits_s[0] - told / 1000.0).abs() < 0.001, "{library:?}: {outcome:?}");
+        let got_through = outcome.attempts.last().and_then(|attempt| attempt.status);
+        assert!(got_through.is_some_and(|status| status != 429), "{outcome:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_javascript_libraries_wait_as_told_and_get_through() {
+    let rate =
+        json!({"name": "rate", "meter": "requests", "rate": {"amount": 20, "per": "minute", "burst": 1}});
+    let scene = scene(rate).await;
+    for (api, model) in APIS {
+        let order = Order::new(api, scene.envoy.address(), "unused", model, "Hello?")
+            .header("x-consumer", format!("js-{api:?}"))
+            .with_default_retries();
+        let chats = clients::chats_in_javascript(&[order.clone(), order]).await.unwrap();
+        assert_eq!(statuses(&chats[0]), [Some(200)], "{:?}", chats[0]);
+        let second = &chats[1];
+        assert_eq!(statuses(second).first(), Some(&Some(429)), "{second:?}");
+        assert_eq!(statuses(second).last(), Some(&Some(200)), "{second:?}");
+        assert!(second.text.as_ref().is_some_and(|text| !text.is_empty()));
+        for attempt in second.attempts.iter().filter(|attempt| attempt.status == Some(429)) {
+            let told: f64 = attempt.headers["retry-after-ms"].parse().unwrap();
+            assert!(second.waits_s.contains(&(told / 1000.0)), "{api:?}: told {told} ms, {second:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_javascript_libraries_give_up_where_waiting_does_not_help() {
+    let scene = scene(quota("requests-per-month", "requests", 1, "month")).await;
+    for (api, model) in APIS {
+        let order = Order::new(api, scene.envoy.address(), "unused", model, "Hello?")
+            .header("x-consumer", format!("js-{api:?}"))
+            .with_default_retries();
+        let chats = clients::chats_in_javascript(&[order.clone(), order]).await.unwrap();
+        let refused = &chats[1];
+        assert_eq!(refused.exception.as_deref(), Some("RateLimitError"), "{refused:?}");
+        assert_eq!(statuses(refused), [Some(429)], "{api:?} tried again: {refused:?}");
+        assert_eq!(refused.limit(), Some("requests-per-month"));
+        let message = refused.message.as_deref().unwrap_or_default();
+        assert!(message.contains("Quota exceeded."), "{refused:?}");
+    }
+}
