@@ -109,6 +109,9 @@ pub(super) async fn answer(log: Arc<Log>, request: Request) -> Response {
     exchange.answered(planned.status);
     exchange.bill(ModelUsage { output: 0, ..planned.usage });
     let mut response = Response::builder().status(planned.status).header(CONTENT_TYPE, planned.content_type);
+    if let Some(load) = &knobs.load {
+        response = response.header("endpoint-load-metrics", load);
+    }
     for (name, value) in planned.headers {
         response = response.header(*name, HeaderValue::from_static(value));
     }

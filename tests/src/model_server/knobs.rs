@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 
 /// Most words in one answer: keeps a typing error from filling the memory.
 const OUTPUT_TOKENS_MAX: u64 = 200_000;
@@ -38,6 +38,8 @@ pub struct Knobs {
     pub encoding: Option<String>,
     /// `x-mock-hang-after`: stop after so many chunks of the body and keep the connection open.
     pub hang_after: Option<usize>,
+    /// `x-mock-load`: report this load, as `endpoint-load-metrics` says it.
+    pub load: Option<HeaderValue>,
 }
 
 impl Knobs {
@@ -62,6 +64,7 @@ impl Knobs {
             id: number(headers, "x-mock-id"),
             encoding: number(headers, "x-mock-encoding"),
             hang_after: number(headers, "x-mock-hang-after"),
+            load: headers.get("x-mock-load").cloned(),
         }
     }
 }

@@ -276,3 +276,97 @@ async fn many_workers_and_many_consumers_share_a_few_places_without_loss() {
     assert!(scene.models.in_flight().peak <= 4, "{} at once", scene.models.in_flight().peak);
     scene.envoy.assert_no_trap();
 }
+
+/// Prints what waiting costs: not a check, because a figure depends on the machine. Run it by name with
+/// `--ignored --nocapture`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "prints figures and checks nothing that depends on them"]
+async fn figures_of_pacing_and_waking() {
+    const PACED: u32 = 200;
+    const QUEUED: u32 = 400;
+    let rate = json!({"amount": 100, "per": "second", "burst": 1});
+    let limit = json!({"name": "rps", "meter": "requests", "rate": rate, "action": "throttle", "max_wait_ms": 60_000});
+    let scene = Scene::standalone(policy(json!([limit])), WORKERS).await;
+    let to = scene.envoy.address();
+    let start = Instant::now();
+    let calls = (0..PACED).map(|_| {
+        tokio::spawn(async move {
+            chat_from("alice").send(to).await.map(|answer| (answer.status, start.elapsed()))
+        })
+    });
+    let mut ends = Vec::new();
+    for call in calls.collect::<Vec<_>>() {
+        let (status, end) = call.await.unwrap().unwrap();
+        assert_eq!(status, 200);
+        ends.push(end);
+    }
+    ends.sort();
+    let first = ends[0];
+    let mut late: Vec<i128> = ends
+        .iter()
+        .zip(0u32..)
+        .map(|(end, at)| {
+            end.as_micros() as i128 - (first + Duration::from_millis(10) * at).as_micros() as i128
+        })
+        .collect();
+    late.sort_unstable();
+    let at = |percent: usize| late[(late.len() - 1) * percent / 100];
+    println!("pacing, 100 a second: off the ideal by {} us (p50), {} us (p99)", at(50), at(99));
+
+    let scene = Scene::standalone(two_tiers(one_at_a_time(), json!({"per_consumer": 1000})), WORKERS).await;
+    let start = Instant::now();
+    for _ in 0..QUEUED {
+        assert_eq!(scene.envoy.send(&chat_from("alice")).await.status, 200);
+    }
+    let alone = start.elapsed() / QUEUED;
+    let start = Instant::now();
+    let answers = scene.envoy.send_all(vec![chat_from("alice"); QUEUED as usize]).await;
+    assert_eq!(count(&answers, 200), QUEUED as usize);
+    let queued = start.elapsed() / QUEUED;
+    println!(
+        "one place, a request after another: {alone:?} each; {QUEUED} in line over {WORKERS} workers: {queued:?} each"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_models_report_load_the_unimportant_are_turned_away_first() {
+    let mut policy = two_tiers(json!([]), json!({}));
+    policy["load"] = json!({"utilization": ["named_metrics.kv_cache_usage_perc"], "shed_above": 80});
+    let scene = Scene::standalone(policy, WORKERS).await;
+    let low = chat_from("low").header("x-tier", "low");
+    let high = chat_from("high").header("x-tier", "high");
+    // The least important are turned away from 80 % on, the next from 90 % on.
+    let report = "TEXT named_metrics.kv_cache_usage_perc=0.85";
+    let answer = scene.envoy.send(&high.clone().header("x-mock-load", report)).await;
+    assert_eq!(
+        (answer.status, answer.header("endpoint-load-metrics")),
+        (200, None),
+        "not the client's to know"
+    );
+    assert_eq!(scene.models.served().remove(0).header("endpoint-load-metrics-format"), Some("JSON"));
+    wait::until(
+        "all workers to know",
+        || scene.envoy.logs(),
+        async || {
+            scene.envoy.send(&high.clone().header("x-mock-load", report)).await;
+            let answers = scene.envoy.send_all(vec![low.clone(); 16]).await;
+            (count(&answers, 503) == 16).then_some(())
+        },
+    )
+    .await;
+    assert_eq!(scene.envoy.send(&high.header("x-mock-load", report)).await.status, 200);
+    let shed = scene.envoy.send(&low).await;
+    assert_eq!(shed.status, 503);
+    assert!(shed.header("retry-after").is_some());
+    let idle = "JSON {\"named_metrics\": {\"kv_cache_usage_perc\": 0.0}}";
+    wait::until(
+        "the load to be forgotten",
+        || scene.envoy.logs(),
+        async || {
+            scene.envoy.send(&chat_from("high").header("x-tier", "high").header("x-mock-load", idle)).await;
+            (scene.envoy.send(&low).await.status == 200).then_some(())
+        },
+    )
+    .await;
+    scene.envoy.assert_no_trap();
+}
