@@ -15,8 +15,8 @@ use tokio::task::JoinSet;
 use super::upstream::Upstream;
 use crate::envoy::{Envoy, EnvoyConfig};
 
-/// Requests that are on their way on a connection at once.
-const PIPELINED: usize = 16;
+/// Requests that are on their way on a connection at once. With 16, Envoy closed the connection after the second answer.
+const PIPELINED: usize = 1;
 
 /// Requests a connection is used for: Envoy closes one whose many requests all ended within a second, as a flood.
 const PER_CONNECTION: usize = 400;
