@@ -38,7 +38,7 @@ def mistral(order, record):
 
     http = httpx.Client(event_hooks=httpx_hooks(record), headers=order["headers"], trust_env=False)
     # Off by default; with it on, the library obeys `retry-after-ms` and `retry-after`.
-    retries = RetryConfig("backoff", BackoffStrategy(500, 5_000, 2, 20_000), False) if order["retries"] else None
+    retries = RetryConfig("backoff", BackoffStrategy(500, 5_000, 2, 60_000), False) if order["retries"] else None
     client = Mistral(api_key=order["key"], server_url=order["base_url"], client=http, retry_config=retries)
     messages = [{"role": "user", "content": order["prompt"]}]
     return client.chat.complete(model=order["model"], messages=messages).choices[0].message.content

@@ -212,10 +212,9 @@ pub struct LibraryCall {
     pub headers: BTreeMap<String, String>,
 }
 
-/// Makes one call.
-pub async fn call(call: &LibraryCall) -> anyhow::Result<Chat> {
-    let mut outcomes: Vec<Chat> = run("call.py", &json!({"calls": [call]})).await?;
-    outcomes.pop().context("no answer from the client")
+/// Makes calls one after the other.
+pub async fn calls(calls: &[LibraryCall]) -> anyhow::Result<Vec<Chat>> {
+    run("call.py", &json!({"calls": calls})).await
 }
 
 /// Has all chats at once, each with a client of its own.

@@ -5,12 +5,12 @@
 
 use tollgate_wire::{Outcome, TokenCount};
 
-use super::{Calibration, Job, Observation, Predictor, Rate};
+use super::{Calibration, Job, Observation, Predictor, Rate, prose_words};
 use crate::limiter::{Amounts, Demand, Status};
 use crate::policy::Work;
 use crate::policy::config::{Unreported, UpstreamError};
 use crate::price::TokenClasses;
-use crate::traffic::Observed;
+use crate::traffic::{Observed, RequestFacts};
 
 /// How the response ended, besides its body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -101,7 +101,7 @@ impl Job<'_> {
             _ => (self.estimated(rate, demand, calibration, seen, cause), false),
         };
         let work = Work {
-            words: self.facts.map_or(0, |facts| facts.input_words).saturating_add(seen.output_words),
+            words: self.facts.map_or(0, asked_words).saturating_add(seen.output_words),
             bytes: self.facts.map_or(0, |facts| facts.body_bytes).saturating_add(seen.body_bytes),
             elapsed_ms,
             ..Work::default()
@@ -190,6 +190,14 @@ impl Job<'_> {
         if let Some(observed) = Observation::of(facts, charged.tokens.total_input()) {
             calibration.learn(model, observed);
         }
+    }
+}
+
+/// Words of the request; of one whose body is not read, as many as its tokens are in prose.
+fn asked_words(facts: &RequestFacts) -> u64 {
+    match facts.input_words {
+        0 => prose_words(facts.input_estimate.0),
+        words => words,
     }
 }
 

@@ -19,7 +19,7 @@ use crate::policy::{Attributes, Policy, Work};
 use crate::price::TokenClasses;
 use crate::traffic::RequestFacts;
 
-/// Words of prose to four tokens, for what is expected of an answer that is not there yet.
+/// Words of prose to four tokens, for text that was not read or is not there yet.
 const WORDS_PER_4_TOKENS: u64 = 3;
 /// Bytes of prose to a token, likewise.
 const BYTES_PER_TOKEN: u64 = 4;
@@ -74,7 +74,7 @@ impl<'a> Job<'a> {
         let with = |output: u64| {
             let tokens = TokenClasses { input, output, ..TokenClasses::default() };
             let work = Work {
-                words: output.saturating_mul(WORDS_PER_4_TOKENS).div_ceil(4),
+                words: prose_words(output),
                 bytes: output.saturating_mul(BYTES_PER_TOKEN),
                 ..Work::default()
             };
@@ -109,4 +109,8 @@ impl<'a> Job<'a> {
     fn learns_as(&self, rate: Rate<'a>) -> &'a str {
         rate.model.unwrap_or(self.request.model)
     }
+}
+
+const fn prose_words(tokens: u64) -> u64 {
+    tokens.saturating_mul(WORDS_PER_4_TOKENS).div_ceil(4)
 }

@@ -253,6 +253,16 @@ fn credits_follow_the_step_then_the_action_then_the_cost() {
 }
 
 #[test]
+fn words_of_a_body_that_was_not_read_are_not_free() {
+    let policy = policy(json!({"actions": {"translate": {"credits": 1, "per": "word"}}}));
+    let facts = RequestFacts { input_words: 0, ..facts(Some(10)) };
+    let job =
+        Job { policy: &policy, request: request("translate", ""), facts: Some(&facts), uses_model: true };
+    let charged = job.charge(&Demand::default(), &[], &calibration(), &text(4), WHOLE, 0);
+    assert_eq!(charged.amounts.credits, Credits(75_000_000));
+}
+
+#[test]
 fn an_action_costs_credits_where_no_body_is_read() {
     let policy = policy(json!({"actions": {"ping": {"credits": 1, "per": "request"}}}));
     let job = Job { policy: &policy, request: request("ping", ""), facts: None, uses_model: false };
