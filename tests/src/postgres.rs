@@ -140,6 +140,28 @@ impl Postgres {
         })
     }
 
+    /// CPU time of all its processes so far, those that have ended included, in seconds.
+    pub fn cpu_s(&self) -> f64 {
+        let first = self.process.id();
+        let stat = |id: u32| std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        let fields = |text: &str| -> Vec<f64> {
+            let behind_name = text.rsplit(')').next().unwrap_or_default();
+            behind_name.split_whitespace().map(|field| field.parse().unwrap_or(0.0)).collect()
+        };
+        // User and system time of itself, then of children it has waited for; before them, its parent.
+        let sum = |fields: &[f64], at: std::ops::Range<usize>| {
+            fields.get(at).unwrap_or_default().iter().sum::<f64>()
+        };
+        let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        let children: f64 = ids
+            .map(|id| fields(&stat(id)))
+            .filter(|fields| fields.get(1) == Some(&f64::from(first)))
+            .map(|fields| sum(&fields, 11..13))
+            .sum();
+        (sum(&fields(&stat(first)), 11..15) + children) / 100.0
+    }
+
     /// The end of its log.
     pub fn logs(&self) -> String {
         self.process.logs()

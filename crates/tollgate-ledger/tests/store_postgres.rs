@@ -4,6 +4,7 @@
 mod support;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use support::postgres::Schema;
 use support::*;
@@ -188,45 +189,96 @@ async fn hot_usage_is_spread_over_shards_and_read_as_one() {
     assert!((3..=16).contains(&rows), "{rows} rows of a day and a month");
 }
 
+/// Workers that enter batches of ten on and on, each batch until it is acknowledged, over several nodes.
+struct Load {
+    stop: tokio::sync::watch::Sender<bool>,
+    acknowledged: Arc<AtomicU64>,
+    workers: JoinSet<u64>,
+}
+
+impl Load {
+    fn start(nodes: &[Arc<PostgresStore>]) -> Self {
+        let (stop, stopped) = tokio::sync::watch::channel(false);
+        let acknowledged = Arc::<AtomicU64>::default();
+        let mut workers = JoinSet::new();
+        for worker in 0..4u64 {
+            let (nodes, stopped, acknowledged) = (nodes.to_vec(), stopped.clone(), acknowledged.clone());
+            workers.spawn(async move {
+                let (mut seq, mut tries) = (1, worker as usize);
+                while !*stopped.borrow() {
+                    let tallies = (0..10).map(|at| tally((seq * 4 + worker) * 10 + at)).collect();
+                    let batch = batch_of("p1", &format!("w{worker}"), "e", seq, tallies);
+                    tries += 1;
+                    if nodes[tries % nodes.len()].ingest(batch).await.is_ok() {
+                        acknowledged.fetch_add(1, Ordering::Relaxed);
+                        seq += 1;
+                    }
+                }
+                seq - 1
+            });
+        }
+        Self { stop, acknowledged, workers }
+    }
+
+    /// Waits until this many more batches were acknowledged.
+    async fn wait_for(&self, more: u64) {
+        let goal = self.acknowledged.load(Ordering::Relaxed) + more;
+        tollgate_e2e::wait::until_true("batches", || self.acknowledged.load(Ordering::Relaxed) >= goal).await;
+    }
+
+    /// Ends the load; the batches that were acknowledged.
+    async fn end(self) -> u64 {
+        self.stop.send(true).unwrap();
+        self.workers.join_all().await.into_iter().sum()
+    }
+}
+
 /// A server that dies under load and comes back: what was acknowledged is there, nothing is there twice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_killed_under_load_loses_nothing_and_counts_nothing_twice() {
     // Of its own, and one that flushes: it is killed.
     let mut server = Postgres::start(&[]).await.unwrap();
-    let options = PostgresOptions::new(server.url());
-    let store = Arc::new(PostgresStore::open(&options).await.unwrap());
-    let (stop, stopped) = tokio::sync::watch::channel(false);
-    let acknowledged = Arc::new(std::sync::atomic::AtomicU64::new(0));
-    let mut workers = JoinSet::new();
-    for worker in 0..4u64 {
-        let (store, stopped, acknowledged) = (store.clone(), stopped.clone(), acknowledged.clone());
-        workers.spawn(async move {
-            let mut seq = 1;
-            while !*stopped.borrow() {
-                let tallies = (0..10).map(|at| tally((seq * 4 + worker) * 10 + at)).collect();
-                if store.ingest(batch_of("p1", &format!("w{worker}"), "e", seq, tallies)).await.is_ok() {
-                    acknowledged.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                    seq += 1;
-                }
-            }
-            seq - 1
-        });
-    }
-    let more = async |count: u64| {
-        let goal = acknowledged.load(std::sync::atomic::Ordering::Relaxed) + count;
-        tollgate_e2e::wait::until_true("batches", || {
-            acknowledged.load(std::sync::atomic::Ordering::Relaxed) >= goal
-        })
-        .await;
-    };
+    let store = Arc::new(PostgresStore::open(&PostgresOptions::new(server.url())).await.unwrap());
+    let load = Load::start(std::slice::from_ref(&store));
     for _ in 0..2 {
-        more(40).await;
+        load.wait_for(40).await;
         server.kill9();
         server.restart().await.unwrap();
     }
-    more(40).await;
-    stop.send(true).unwrap();
-    let batches: u64 = workers.join_all().await.into_iter().sum();
+    load.wait_for(40).await;
+    let batches = load.end().await;
     assert_eq!(totals(&*store).await.requests, batches * 10);
     assert_clean(&store).await;
+}
+
+/// Three nodes over a primary with two synchronous standbys. The primary is lost for good, a standby takes its place, and
+/// the nodes find it by themselves.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_primary_is_replaced_by_a_standby_that_has_all_that_was_acknowledged() {
+    let mut primary = Postgres::start(&[]).await.unwrap();
+    let standbys = [primary.standby("s1").await.unwrap(), primary.standby("s2").await.unwrap()];
+    // Both: either may take over. The first commit waits until both follow.
+    primary.set("synchronous_standby_names", "FIRST 2 (s1, s2)").unwrap();
+    let options = PostgresOptions::new(Postgres::url_of_all(&[&primary, &standbys[0], &standbys[1]]));
+    let mut nodes = Vec::new();
+    for _ in 0..3 {
+        nodes.push(Arc::new(PostgresStore::open(&options).await.unwrap()));
+    }
+    let load = Load::start(&nodes);
+    load.wait_for(60).await;
+    let before = load.acknowledged.load(Ordering::Relaxed);
+    primary.kill9();
+    let since = std::time::Instant::now();
+    standbys[1].promote().unwrap();
+    load.wait_for(1).await;
+    println!(
+        "{before} batches acknowledged before; the next {:?} after the primary was lost",
+        since.elapsed()
+    );
+    load.wait_for(60).await;
+    let batches = load.end().await;
+    assert_eq!(totals(&*nodes[0]).await.requests, batches * 10);
+    for node in &nodes {
+        assert_clean(node).await;
+    }
 }

@@ -21,8 +21,10 @@ pub(super) fn serve(args: ServeArgs) -> Answer {
         // Before the socket opens: a signal that comes early must not find the default, which kills.
         let stop = stop_signal()?;
         let state = AppState::new(args.database.open().await?, token, args.retention_months);
-        let serving = Serving::bind(&args.listen, state).await?;
-        announce(&format!("http://{}", serving.address()?));
+        let tls = args.tls.options();
+        let serving = Serving::bind(&args.listen, tls.as_ref(), state).await?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        announce(&format!("{scheme}://{}", serving.address()?));
         serving.run(stop).await?;
         Ok(Ended::Well)
     })

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use thiserror::Error;
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
+use super::tls::{TlsError, TlsListener, TlsOptions};
 use super::{AppState, router};
 use crate::calendar::Month;
 
@@ -28,6 +30,9 @@ pub enum ServeError {
         #[source]
         source: std::io::Error,
     },
+    /// TLS could not be set up.
+    #[error("cannot serve over TLS")]
+    Tls(#[source] TlsError),
     /// The listener failed.
     #[error("the listener failed")]
     Serve(#[source] std::io::Error),
@@ -36,16 +41,18 @@ pub enum ServeError {
 /// A service whose socket is open.
 pub struct Serving {
     listener: TcpListener,
+    tls: Option<TlsAcceptor>,
     state: AppState,
 }
 
 impl Serving {
-    /// Opens the socket. Port 0 takes a free one.
-    pub async fn bind(address: &str, state: AppState) -> Result<Self, ServeError> {
+    /// Opens the socket, for TLS where that is wanted. Port 0 takes a free one.
+    pub async fn bind(address: &str, tls: Option<&TlsOptions>, state: AppState) -> Result<Self, ServeError> {
+        let tls = tls.map(TlsOptions::acceptor).transpose().map_err(ServeError::Tls)?;
         let listener = TcpListener::bind(address)
             .await
             .map_err(|source| ServeError::Listen { address: address.to_owned(), source })?;
-        Ok(Self { listener, state })
+        Ok(Self { listener, tls, state })
     }
 
     /// The address that it is open on.
@@ -64,9 +71,17 @@ impl Serving {
             tracing::info!("stopping: no more connections are accepted");
             let _ = draining.send(());
         };
-        let server = axum::serve(self.listener, router(self.state)).with_graceful_shutdown(stop);
+        let (router, listener) = (router(self.state), self.listener);
         let served = tokio::select! {
-            served = async { server.await } => served,
+            served = async {
+                match self.tls {
+                    Some(acceptor) => {
+                        let listener = TlsListener::over(listener, acceptor)?;
+                        axum::serve(listener, router).with_graceful_shutdown(stop).await
+                    }
+                    None => axum::serve(listener, router).with_graceful_shutdown(stop).await,
+                }
+            } => served,
             () = past_drain(drain) => {
                 tracing::warn!("some requests did not finish in time");
                 Ok(())

@@ -160,12 +160,14 @@ pub(super) fn is_missing_table(error: &StoreError) -> bool {
 }
 
 /// The transaction lost against another; the next try sees what that one did.
-fn passing_codes() -> [&'static SqlState; 6] {
+fn passing_codes() -> [&'static SqlState; 7] {
     [
         &SqlState::T_R_SERIALIZATION_FAILURE,
         &SqlState::T_R_DEADLOCK_DETECTED,
         &SqlState::UNIQUE_VIOLATION,
         &SqlState::DUPLICATE_TABLE,
+        // Of two that make a table at once, one meets the other's type.
+        &SqlState::DUPLICATE_OBJECT,
         &SqlState::LOCK_NOT_AVAILABLE,
         &SqlState::QUERY_CANCELED,
     ]
