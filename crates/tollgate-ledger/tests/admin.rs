@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use support::http::*;
 use support::*;
 use tollgate_ledger::admin::Role;
-use tollgate_ledger::calendar::DAY_MS;
+use tollgate_ledger::calendar::{DAY_MS, Month};
 use tollgate_ledger::store::{AdminStore, Store, TrailQuery, prove_chain};
 use tollgate_wire::{ConsumerStatus, Outcome, SyncRequest, SyncResponse, Tally};
 
@@ -340,6 +340,39 @@ async fn members_draw_from_a_pool_and_each_has_a_cap() {
         own["quotas"].as_array().unwrap().iter().map(|quota| quota["id"].as_str().unwrap()).collect();
     assert_eq!(ids, ["cap/consumer=alice/team=search", "pool/team=search"]);
     assert_eq!(own["quotas"][1]["standing"]["left"], 78);
+}
+
+/// A lease of the team's pool in the month of the tests, from an Envoy whose configuration gives it 1000 units.
+fn lease(meter: &str, target: u64) -> Value {
+    let month = Month::of(NOON_MS);
+    json!({
+        "quota": {
+            "limit": "pool", "meter": meter, "key": {"team": "search"},
+            "start_ms": month.start_ms(), "end_ms": month.next().start_ms(),
+        },
+        "lease": "0123456789abcdef", "limit": 1000,
+        "ask": {"granted": 0, "spent": 0, "target": target, "need": target, "head": target, "rate": 1},
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_ledgers_record_of_a_quota_wins_over_what_an_envoy_is_configured_with() {
+    let ledger = Ledger::new().await;
+    let limit = async |meter: &str| {
+        let leases = vec![serde_json::from_value(lease(meter, 10)).unwrap()];
+        let answer = ledger.sync(&SyncRequest { leases, ..request(0, vec![]) }).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+        answer.json()["leases"][0]["grant"]["limit"].clone()
+    };
+    assert_eq!(limit("tokens").await, 1000);
+    let terms =
+        json!({"limit": "pool", "key": {"team": "search"}, "meter": "tokens", "per": "month", "amount": 40});
+    set_quota(&ledger, &terms).await;
+    let top_up = json!({"action": "top-up", "units": 5});
+    let path = "/v1/quotas/pool%2Fteam=search/balance";
+    assert_eq!(ledger.send(&ledger.admin, Method::POST, path, &top_up).await.status, StatusCode::OK);
+    assert_eq!(limit("tokens").await, 45);
+    assert_eq!(limit("requests").await, 1000, "of another meter the record says nothing");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,13 +8,14 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
+use tollgate_wire::LeaseAsk;
 
 use super::asking::{Asking, Body, ID_BYTES_MAX, standing};
 use super::responses::{ReadRefusals, WriteRefusals};
 use super::{AppState, cursor, problem::Problem, usage::page_size};
 use crate::admin::{
     self, AmountOverride, DecideError, Document, QuotaRecord, QuotaStanding, QuotaTerms, Refused, UNITS_MAX,
-    Versioned,
+    Versioned, quota_id,
 };
 use crate::store::{Dimension, KeyPart, RecordKind, RecordsQuery, UsageFilter, UsageQuery};
 
@@ -135,6 +136,29 @@ async fn used(app: &AppState, quota: &QuotaRecord) -> Result<BTreeMap<u64, u64>,
         _ => None,
     };
     Ok(rows.iter().filter_map(|row| Some((window(&row.key)?, quota.terms.meter.of(&row.sums)))).collect())
+}
+
+/// Puts what the ledger's records say in the place of the limits that Envoys' configurations give. A record speaks for
+/// windows in UTC only: a quota that an Envoy counts in another zone keeps its configured limit.
+pub(super) async fn overrule(app: &AppState, asks: &mut [LeaseAsk]) -> Result<(), Problem> {
+    for ask in asks {
+        let name = &ask.quota;
+        let record = match name.policy.as_str() {
+            "" => admin::read::<QuotaRecord>(&*app.admin, &quota_id(&name.limit, &name.key)).await?,
+            // A route's limits may be called like others.
+            _ => None,
+        };
+        let Some(record) = record.filter(|found| found.doc.terms.meter.as_str() == name.meter) else {
+            continue;
+        };
+        // A window may be asked for shortly before it begins, and settled after its end.
+        let at_ms = app.clock.now_ms().clamp(name.start_ms, name.end_ms.saturating_sub(1).max(name.start_ms));
+        let standing = record.doc.standing(&used(app, &record.doc).await?, at_ms);
+        if (standing.start_ms, standing.end_ms) == (name.start_ms, name.end_ms) {
+            ask.limit = standing.limit;
+        }
+    }
+    Ok(())
 }
 
 /// How a quota stands now.

@@ -11,7 +11,7 @@ use tollgate_wire::{
 };
 
 use super::metrics::SyncResult;
-use super::{AppState, cursor, decisions, openapi, problem::Problem, validate};
+use super::{AppState, cursor, decisions, openapi, problem::Problem, quotas, validate};
 use crate::calendar::Month;
 use crate::store::{Batch, Ingested, OpeningCursor, OpeningQuery, StoreError};
 
@@ -50,6 +50,7 @@ pub(super) async fn sync(
     })?;
     let opening = request.opening.take().map(|opening| opening_query(opening, after, &request));
     let acked_seq = request.seq;
+    quotas::overrule(&app, &mut request.leases).await?;
     let known_revision = request.known_revision;
     // Whoever only asks what was decided is not worth a write.
     let only_asks =
