@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_methods)]
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::hint::black_box;
 use std::time::Instant;
 
@@ -21,7 +22,7 @@ use tollgate_wire::{NanoUsd, TokenCount, UnixNanos};
 /// Slots in a vector: what Envoy's map costs is measured in Envoy.
 struct Slots {
     accounts: RefCell<Vec<(Vec<u8>, u32)>>,
-    others: RefCell<[(Vec<u8>, u32); 4]>,
+    others: RefCell<HashMap<Slot, (Vec<u8>, u32)>>,
 }
 
 impl Slots {
@@ -32,10 +33,7 @@ impl Slots {
     fn with<T>(&self, slot: Slot, act: impl FnOnce(&mut (Vec<u8>, u32)) -> T) -> T {
         match slot {
             Slot::Accounts(number) => act(&mut self.accounts.borrow_mut()[number as usize]),
-            Slot::Owners => act(&mut self.others.borrow_mut()[0]),
-            Slot::Process => act(&mut self.others.borrow_mut()[1]),
-            Slot::Opening => act(&mut self.others.borrow_mut()[2]),
-            Slot::Calibration => act(&mut self.others.borrow_mut()[3]),
+            other => act(self.others.borrow_mut().entry(other).or_default()),
         }
     }
 }
