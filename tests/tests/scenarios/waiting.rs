@@ -222,6 +222,8 @@ async fn whoever_leaves_the_line_or_waits_too_long_takes_nothing() {
     let late = late.await.unwrap().unwrap();
     assert_eq!((late.status, late.limit().as_deref()), (429, Some("one")));
     holding.abort();
+    // The place is free when the client is gone, which the model hears of a moment later.
+    scene.wait_until_idle().await;
     wait::until(
         "the place",
         || scene.envoy.logs(),

@@ -35,7 +35,6 @@ config! {
 /// Whether anything is enforced: `on`, `shadow` or `off`. YAML readers that take `on` and `off` for booleans are
 /// understood.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename_all = "snake_case"))]
 pub enum Enforcement {
     /// Everything is.
     #[default]
@@ -44,6 +43,21 @@ pub enum Enforcement {
     Shadow,
     /// Nothing is decided. Usage is charged all the same.
     Off,
+}
+
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for Enforcement {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Enforcement".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "description": "`on`: everything is enforced. `shadow`: everything is decided and counted, and nobody is refused \
+                or made to wait. `off`: nothing is decided, usage is charged all the same. `on` and `off` may be booleans.",
+            "enum": ["on", "shadow", "off", true, false]
+        })
+    }
 }
 
 impl<'de> Deserialize<'de> for Enforcement {

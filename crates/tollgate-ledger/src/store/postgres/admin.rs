@@ -11,6 +11,10 @@ use crate::store::{
     TrailQuery,
 };
 
+/// Changes come one after the other, as in SQLite: each is chained to the one before, and reads it first. The lock ends
+/// with the transaction; its number is the trail's, among all ledgers of a database.
+const TURN: &str = "SELECT 1 FROM (SELECT pg_advisory_xact_lock(7402)) AS turn";
+
 #[async_trait]
 impl AdminStore for PostgresStore {
     async fn record(&self, kind: RecordKind, id: &str) -> Result<Option<Record>, StoreError> {
@@ -53,7 +57,10 @@ impl AdminStore for PostgresStore {
         let asked = Arc::new((id.to_owned(), change));
         self.write(move |sql| {
             let asked = Arc::clone(&asked);
-            Box::pin(async move { admin::change(sql, kind, &asked.0, &asked.1).await })
+            Box::pin(async move {
+                sql.query("taking the trail's turn", TURN, &[]).await?;
+                admin::change(sql, kind, &asked.0, &asked.1).await
+            })
         })
         .await
     }
