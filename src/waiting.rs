@@ -6,6 +6,7 @@ use std::rc::Weak;
 
 use hashbrown::HashMap;
 use log::warn;
+use tollgate_core::load;
 use tollgate_core::room::{Bell, Bounds, Due, Full, Place, Rank, Room, Ticket};
 use tollgate_core::time::Now;
 
@@ -142,9 +143,13 @@ impl Worker {
     pub fn rung(&self) {
         let Some(queue) = self.state.borrow().waiting.queue else { return };
         let mut accounts: Vec<u64> = Vec::new();
+        let load_account = self.load_account(&self.state.borrow());
         for _ in 0..RINGS_MAX {
             let Some(message) = host::dequeue(queue) else { break };
             let account = message.try_into().map(u64::from_le_bytes).unwrap_or_default();
+            if load_account == Some(account) {
+                self.state.borrow_mut().load.made_room(1);
+            }
             if !accounts.contains(&account) {
                 accounts.push(account);
             }
@@ -172,7 +177,7 @@ impl Worker {
                 continue;
             };
             let rank = self.state.borrow().waiting.room.rank(account, now.mono_ns);
-            let tried = stream.borrow_mut().try_again(now, rank);
+            let tried = stream.borrow_mut().try_again(account, now, rank);
             let state = &mut *self.state.borrow_mut();
             let room = &mut state.waiting.room;
             let (at, wait_ns) = match tried {
@@ -222,6 +227,19 @@ impl Worker {
                 }
             }
             Err(error) => warn!("nobody could be woken: {error}"),
+        }
+    }
+
+    /// The account at which requests wait for the load to fall, where any do.
+    pub fn load_account(&self, state: &State) -> Option<u64> {
+        let line = self.policy.load.as_ref().is_some_and(|load| load.has_line);
+        line.then(|| load::account(&state.limiter.process().key))
+    }
+
+    /// A request has ended: whoever waits for the load to fall may take its place.
+    pub fn ring_for_load(&self, state: &mut State) {
+        if let Some(account) = self.load_account(state) {
+            self.ring(state, account);
         }
     }
 

@@ -7,7 +7,7 @@ use tollgate_core::billing::{Calibration, Predictor};
 use tollgate_core::decided::Decided;
 use tollgate_core::limit::Owner;
 use tollgate_core::limiter::{Amounts, Limiter, Reservation, Undecided};
-use tollgate_core::load::{Load, Others};
+use tollgate_core::load::{self, Load, Others};
 use tollgate_core::outbox::Outbox;
 use tollgate_core::policy::{Overrides, Policy};
 use tollgate_core::record::Guids;
@@ -167,12 +167,8 @@ impl Worker {
     }
 
     fn chores(&self, state: &mut State, now: Now) {
-        if self.policy.load.is_some() {
-            let exchanged = Others::exchange(&self.store, state.limiter.owner(), &state.load, now.mono_ns);
-            // Who lost the race tells its load the next time.
-            if let Ok(others) = exchanged {
-                state.others = others;
-            }
+        if let Some(policy) = &self.policy.load {
+            self.exchange_load(policy, state, now);
         }
         if now.mono_ns.saturating_sub(state.last_beat_ns) >= NANOS_PER_SECOND {
             match state.limiter.beat(&self.store, now) {
@@ -189,6 +185,25 @@ impl Worker {
         state.metrics.flush();
         state.decided.tick(&mut state.overrides, now.wall_ms());
         Link::tick(self, state, now);
+    }
+}
+
+impl Worker {
+    fn exchange_load(&self, policy: &load::Policy, state: &mut State, now: Now) {
+        state.load.turn();
+        // Who lost the race tells its load the next time.
+        let Ok((others, changed)) =
+            Others::exchange(&self.store, policy, state.limiter.owner(), &state.load, now.mono_ns)
+        else {
+            return;
+        };
+        let tight = others.strain().tightens();
+        if changed {
+            let to = if tight { "tight" } else { "relaxed" };
+            state.metrics.count_labelled("tollgate_limits_changed", &[("to", to)], 1);
+        }
+        state.limiter.tighten(tight);
+        state.others = others;
     }
 }
 

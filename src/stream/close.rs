@@ -20,6 +20,7 @@ impl Stream {
         let (charged, mut admission, refused_by) = match core::mem::replace(&mut self.phase, Phase::Done) {
             Phase::Admitted(admission, demand) => {
                 state.load.ended();
+                worker.ring_for_load(state);
                 (self.charge(state, now, &admission, &demand), Some(admission), String::new())
             }
             Phase::Refused(limit) => (Charged::refused(), None, limit),

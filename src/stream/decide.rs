@@ -71,9 +71,7 @@ impl Stream {
         {
             return answered;
         }
-        if let Some(rejection) = self.shed(state)
-            && let Some(answered) = self.reject(state, rejection)
-        {
+        if let Some(answered) = self.turn_away(state, demand) {
             return answered;
         }
         match self.admit(state, self.decided, &demand) {

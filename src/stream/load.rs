@@ -1,10 +1,13 @@
-//! The models' load: what they report of it, and whom it turns away.
+//! The models' load: what they report of it, and whom it keeps waiting or turns away.
 
 use log::warn;
+use proxy_wasm::types::Action;
 use tollgate_core::answer::Rejection;
-use tollgate_core::limiter::Memory;
+use tollgate_core::limiter::{Demand, Memory};
 use tollgate_core::load;
-use tollgate_core::time::NANOS_PER_SECOND;
+use tollgate_core::policy::config::Enforcement;
+use tollgate_core::room::{PROMOTED, Rank};
+use tollgate_core::time::{NANOS_PER_SECOND, Now};
 
 use super::Stream;
 use crate::host::{self, Map};
@@ -15,8 +18,8 @@ const FORMAT: &str = "endpoint-load-metrics-format";
 const REPORT: &str = "endpoint-load-metrics";
 const BINARY_REPORT: &str = "endpoint-load-metrics-bin";
 
-/// When somebody who was turned away is to come again.
-const COME_AGAIN_NS: u64 = NANOS_PER_SECOND;
+/// Whom the load turns away may come again in a second.
+pub(super) const OVERLOADED: Rejection<'static> = Rejection::Shed(NANOS_PER_SECOND);
 
 impl Stream {
     /// Asks the model server to report its load, where somebody wants to know.
@@ -27,12 +30,61 @@ impl Stream {
         }
     }
 
-    /// Whom the load turns away.
-    pub(super) fn shed(&self, state: &mut State) -> Option<Rejection<'static>> {
+    /// Keeps waiting, or turns away, whom the load leaves no room for. None: the request goes on.
+    pub(super) fn turn_away(&mut self, state: &mut State, demand: Demand) -> Option<Action> {
+        if !self.is_too_loaded(state, self.decided, false) {
+            return None;
+        }
+        if self.waits_for_load()
+            && self.enforcement == Enforcement::On
+            && let Some(account) = self.load_account(state)
+            && let Some(waits) = self.queue(state, (account, load::LOOK_NS), None, demand)
+        {
+            return Some(waits);
+        }
+        self.reject(state, OVERLOADED)
+    }
+
+    /// True when the load leaves no room for the request. Whoever has waited long enough is as important as the critical.
+    pub(super) fn is_too_loaded(&self, state: &State, now: Now, promoted: bool) -> bool {
+        let Some(policy) = &self.worker.policy.load else { return false };
+        let threshold =
+            if promoted { load::FULL } else { policy.threshold(self.priority(), &self.route.workflow) };
+        state.load.total(policy, &state.others, now.mono_ns) >= threshold
+    }
+
+    /// Where a request in line, which ranks so, has to wait for the load to fall: in the load's own line its turn counts,
+    /// too.
+    pub(super) fn loaded_at(&self, state: &State, at: u64, now: Now, rank: Option<Rank>) -> Option<u64> {
         let policy = self.worker.policy.load.as_ref()?;
-        let priority = self.worker.policy.tier(&self.caller.tier).map_or(0, |tier| tier.priority);
-        let load = state.load.total(policy, &state.others, self.decided.mono_ns);
-        (load >= policy.threshold(priority, &self.route.workflow)).then_some(Rejection::Shed(COME_AGAIN_NS))
+        let account = self.load_account(state).filter(|_| self.waits_for_load())?;
+        let promoted = rank.is_some_and(|rank| rank.level == PROMOTED);
+        let its_turn = at != account || state.load.may_go(policy);
+        (!its_turn || self.is_too_loaded(state, now, promoted)).then_some(account)
+    }
+
+    /// The account at which requests wait for the load to fall, where any do.
+    pub(super) fn load_account(&self, state: &State) -> Option<u64> {
+        self.worker.load_account(state)
+    }
+
+    /// Requests of its tier wait for the load to fall.
+    pub(super) fn waits_for_load(&self) -> bool {
+        let policy = &self.worker.policy;
+        let of_tier = policy.tier(&self.caller.tier).and_then(|tier| tier.queues_on_load);
+        of_tier.unwrap_or_else(|| policy.load.as_ref().is_some_and(|load| load.queues))
+    }
+
+    /// The priority of its tier.
+    fn priority(&self) -> u8 {
+        self.worker.policy.tier(&self.caller.tier).map_or(0, |tier| tier.priority)
+    }
+
+    /// Its priority among those who wait: critical workflows go first.
+    pub(super) fn priority_in_line(&self) -> u8 {
+        let policy = self.worker.policy.load.as_ref();
+        let critical = policy.is_some_and(|policy| policy.is_critical(&self.route.workflow));
+        if critical { u8::MAX } else { self.priority() }
     }
 
     /// Reads what a model server reports; it is not the client's to know.

@@ -6,9 +6,11 @@ use log::warn;
 use proxy_wasm::types::Action;
 use tollgate_core::answer::Rejection;
 use tollgate_core::limiter::{Admission, Decision, Demand};
+use tollgate_core::load::LOOK_NS;
 use tollgate_core::room::{POLL_NS, Place, Rank, Ticket};
 use tollgate_core::time::Now;
 
+use super::load::OVERLOADED;
 use super::{Phase, Stream, count};
 use crate::host::{self, Map};
 use crate::worker::State;
@@ -45,8 +47,7 @@ impl Stream {
     fn place(&self, state: &State, account: u64) -> Place {
         let key = state.limiter.process().key;
         let consumer = key.hash64(0, [self.caller.consumer.as_str()]);
-        let priority = self.worker.policy.tier(&self.caller.tier).map_or(0, |tier| tier.priority);
-        Place { account, consumer, priority }
+        Place { account, consumer, priority: self.priority_in_line() }
     }
 
     /// Keeps an admitted request until what it has booked is there.
@@ -87,7 +88,8 @@ impl Stream {
         worker.publish(state, account, now);
         if let Some(taken) = taken {
             worker.withdraw(state, now, &taken.reservation);
-        } else if state.waiting.is_next(self.ticket(), account, now.mono_ns)
+        } else if self.load_account(state) != Some(account)
+            && state.waiting.is_next(self.ticket(), account, now.mono_ns)
             // Room may have been made before anybody could know that somebody waits.
             && let Ok(Decision::Admit(admission)) = self.admit(state, now, &demand)
         {
@@ -110,8 +112,9 @@ impl Stream {
         }
         let now = self.decided;
         let mine = Rank { level: self.place(state, 0).priority.into(), since_ns: now.mono_ns };
-        let mut lines = self.worker.lines_elsewhere(state, now, admission.reservation.accounts());
-        lines.extend(admission.reservation.accounts().filter_map(|account| {
+        let accounts = || admission.reservation.accounts().chain(self.load_account(state));
+        let mut lines = self.worker.lines_elsewhere(state, now, accounts());
+        lines.extend(accounts().filter_map(|account| {
             let rank = state.waiting.rank_of_others(self.ticket(), account, now.mono_ns)?;
             Some((account, rank))
         }));
@@ -136,8 +139,8 @@ impl Stream {
         }
     }
 
-    /// Tries a request in line again, which ranks as the head of its line.
-    pub fn try_again(&mut self, now: Now, rank: Option<Rank>) -> Tried {
+    /// Tries a request again that is the head of the line `at` an account, and ranks so.
+    pub fn try_again(&mut self, at: u64, now: Now, rank: Option<Rank>) -> Tried {
         let worker = Rc::clone(&self.worker);
         let state = &mut *worker.state.borrow_mut();
         let Phase::Queued(demand) = self.phase else {
@@ -148,9 +151,12 @@ impl Stream {
             state.waiting.leave(self.ticket(), false);
             return Tried::Gone;
         }
+        if let Some(at) = self.loaded_at(state, at, now, rank) {
+            return Tried::Waits { at, wait_ns: LOOK_NS };
+        }
         match self.admit(state, now, &demand) {
             Ok(Decision::Admit(admission)) => {
-                let accounts = admission.reservation.accounts();
+                let accounts = admission.reservation.accounts().chain(self.load_account(state));
                 let elsewhere = worker.lines_elsewhere(state, now, accounts);
                 let first =
                     elsewhere.into_iter().find(|(_, other)| rank.is_some_and(|rank| other.before(&rank)));
@@ -159,6 +165,9 @@ impl Stream {
                     return Tried::Waits { at, wait_ns: POLL_NS };
                 }
                 state.waiting.leave(self.ticket(), true);
+                if self.load_account(state) == Some(at) {
+                    state.load.goes();
+                }
                 self.release(state, now, admission, demand);
                 Tried::WentOn
             }
@@ -184,6 +193,11 @@ impl Stream {
         let state = &mut *worker.state.borrow_mut();
         let Phase::Queued(demand) = self.phase else { return };
         if host::speak_of(self.id).is_err() {
+            return;
+        }
+        if self.waits_for_load() && self.is_too_loaded(state, now, true) {
+            self.refuse(state, OVERLOADED);
+            state.metrics.count("tollgate_waited_in_vain", 1);
             return;
         }
         match self.admit(state, now, &demand) {

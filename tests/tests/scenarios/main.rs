@@ -10,6 +10,7 @@ mod identity;
 mod ledger;
 mod libraries;
 mod limits;
+mod load;
 mod money;
 mod streams;
 mod telling;

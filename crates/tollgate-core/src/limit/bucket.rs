@@ -47,6 +47,11 @@ impl Rate {
         Some(Self { amount, burst, period_ns, ticks_per_unit: period_ns / divisor, ticks_per_ns })
     }
 
+    /// So many percent of the rate, exactly, with another burst; None as for [`Rate::new`].
+    pub fn slowed(&self, percent: u32, burst: u64) -> Option<Self> {
+        Self::new(self.amount.checked_mul(u64::from(percent))?, self.period_ns.checked_mul(100)?, burst)
+    }
+
     /// Units per period.
     pub const fn amount(&self) -> u64 {
         self.amount

@@ -112,7 +112,8 @@ impl Limiter {
             seen.expected = store.load(slot, &mut seen.bytes)?;
             read_account(&seen.bytes, first.account, &mut self.cells);
             self.meet_owners(store)?;
-            let context = Context { policy, now, owner: self.owner, owners: &self.owners };
+            let (owners, tight) = (&self.owners, self.tight);
+            let context = Context { policy, now, owner: self.owner, owners, tight };
             context.take(&mut self.cells, group, &mut taken);
         }
         Ok(taken.refusal)

@@ -71,7 +71,8 @@ impl Limiter {
             };
             read_account(&self.old, account, &mut self.cells);
             self.meet_owners(store)?;
-            let context = Context { policy, now, owner: self.owner, owners: &self.owners };
+            let (owners, tight) = (&self.owners, self.tight);
+            let context = Context { policy, now, owner: self.owner, owners, tight };
             if step(&context, &mut self.cells, group) == Changed::Nothing {
                 return Ok(written);
             }

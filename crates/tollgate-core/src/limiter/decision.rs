@@ -1,7 +1,7 @@
 //! What the limiter answers: admitted with what is held, refused and why, or undecided.
 
-use crate::limit::Evicted;
-use crate::policy::LimitId;
+use crate::limit::{Evicted, Rate};
+use crate::policy::{Limit, LimitId};
 use crate::store::StoreError;
 
 use super::ATTEMPTS_MAX;
@@ -108,6 +108,18 @@ pub(super) struct Held {
     pub window: u32,
     /// Taken from the burst allowance, not from the rate.
     pub spare: bool,
+    /// Taken while rates were tightened: what comes back comes back at that rate.
+    pub tight: bool,
+}
+
+impl Held {
+    /// The rate it was taken at.
+    pub const fn rate<'l>(&self, limit: &'l Limit, rate: &'l Rate) -> &'l Rate {
+        match &limit.tight {
+            Some(tight) if self.tight => tight,
+            _ => rate,
+        }
+    }
 }
 
 /// What a request holds. Dropping it leaks the hold until its owner dies: settle it.

@@ -35,6 +35,8 @@ pub struct Limiter {
     process: Process,
     owner: Owner,
     owners: Owners,
+    /// The models are strained: rates are tightened.
+    tight: bool,
     limits: Vec<LimitId>,
     charges: Vec<Charge>,
     cells: Vec<Cell>,
@@ -62,6 +64,7 @@ impl Limiter {
             process: process::join(store, random, policy.slots)?,
             owner,
             owners: Owners::default(),
+            tight: false,
             limits: Vec::new(),
             charges: Vec::new(),
             cells: Vec::new(),
@@ -89,6 +92,11 @@ impl Limiter {
     /// What this worker's holds are tagged with.
     pub const fn owner(&self) -> Owner {
         self.owner
+    }
+
+    /// Whether rates are tightened from now on.
+    pub const fn tighten(&mut self, tight: bool) {
+        self.tight = tight;
     }
 
     /// The process.

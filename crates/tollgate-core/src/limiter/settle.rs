@@ -36,10 +36,10 @@ impl Context<'_> {
                 spare.settle(held.window, held.amount, used);
             }
             (State::Bucket(bucket, _), Kind::Rate(rate)) if used > held.amount => {
-                bucket.charge(rate, self.now.mono_ns, used - held.amount);
+                bucket.charge(held.rate(limit, rate), self.now.mono_ns, used - held.amount);
             }
             (State::Bucket(bucket, _), Kind::Rate(rate)) if used < held.amount => {
-                bucket.refund(rate, held.amount - used);
+                bucket.refund(held.rate(limit, rate), held.amount - used);
             }
             (State::Sliding(sliding, holds), Kind::Window(span)) => {
                 // What is missing of the hold has expired, and was charged then.
@@ -73,7 +73,9 @@ impl Context<'_> {
                 (State::Bucket(_, spare), Kind::Rate(_)) if held.spare => {
                     spare.settle(held.window, held.amount, 0);
                 }
-                (State::Bucket(bucket, _), Kind::Rate(rate)) => bucket.refund(rate, held.amount),
+                (State::Bucket(bucket, _), Kind::Rate(rate)) => {
+                    bucket.refund(held.rate(limit, rate), held.amount);
+                }
                 (State::Sliding(sliding, holds), Kind::Window(_)) => {
                     holds.release(self.owner, held.excess);
                     sliding.refund(held.window, held.amount - held.excess);

@@ -104,7 +104,7 @@ impl Context<'_> {
             }
             Err(over) => return Some(over),
         };
-        taken.held.push(held(charge, cell, spare));
+        taken.held.push(Held { tight: self.tight, ..held(charge, cell, spare) });
         self.warn(cell, charge, limit, taken);
         None
     }
@@ -154,6 +154,8 @@ impl Context<'_> {
         limit: &Limit,
         amount: u64,
     ) -> Result<Fit, Over> {
+        let most = rate.burst();
+        let rate = self.rate(limit, rate);
         if let Some(allowance) = &limit.allowance {
             if bucket.take(rate, self.now.mono_ns, amount).is_ok() {
                 return Ok(Fit::NOW);
@@ -162,8 +164,15 @@ impl Context<'_> {
                 return Ok(Fit::Spare);
             }
         }
-        match bucket.book(rate, self.now.mono_ns, amount, limit.max_wait_ns) {
-            Ok(wait_ns) => Ok(Fit::In(wait_ns)),
+        // What a tightened bucket can't hold and the whole one can needs a full one, and leaves it in debt.
+        let debt = if amount <= most { amount.saturating_sub(rate.burst()) } else { 0 };
+        match bucket.book(rate, self.now.mono_ns, amount - debt, limit.max_wait_ns) {
+            Ok(wait_ns) => {
+                if debt > 0 {
+                    bucket.charge(rate, self.now.mono_ns, debt);
+                }
+                Ok(Fit::In(wait_ns))
+            }
             Err(Short::Wait(wait_ns)) => Err((Why::Exhausted, Some(wait_ns))),
             Err(Short::Never) => Err((Why::TooLarge, None)),
         }
@@ -197,7 +206,9 @@ impl Context<'_> {
     fn charge_anyway(&self, cell: &mut Cell, limit: &Limit, charge: &Charge) {
         let amount = charge.amount;
         match (&mut cell.state, &limit.kind) {
-            (State::Bucket(bucket, _), Kind::Rate(rate)) => bucket.charge(rate, self.now.mono_ns, amount),
+            (State::Bucket(bucket, _), Kind::Rate(rate)) => {
+                bucket.charge(self.rate(limit, rate), self.now.mono_ns, amount);
+            }
             (State::Sliding(sliding, holds), Kind::Window(span)) => {
                 let offset_ns = sliding.advance(span, self.now.mono_ns);
                 sliding.charge(span, offset_ns, charge.expected());
@@ -264,6 +275,7 @@ fn held(charge: &Charge, cell: &Cell, spare: bool) -> Held {
         excess: charge.excess,
         window,
         spare,
+        tight: false,
     }
 }
 

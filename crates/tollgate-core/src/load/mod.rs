@@ -5,9 +5,13 @@
 
 mod orca;
 mod others;
+mod strain;
 
 pub use orca::{REPORT_BYTES_MAX, VALUES_MAX, read, read_binary};
 pub use others::Others;
+pub use strain::Strain;
+
+use crate::hash::HashKey;
 
 /// What a model server reported holds for so long. A server that is shed from reports nothing new, and must not be
 /// shed from for ever.
@@ -18,6 +22,34 @@ pub const FULL: u32 = 1000;
 
 /// Most that one report counts for: more than ten times full load is a mistake in its unit.
 const UTILISATION_MAX: f64 = 10.0;
+
+/// Who waits for the load to fall is let go a few at a time where models report it: by every turn, one more than an
+/// eighth of what this worker has in flight. Their next reports then tell whether there was room.
+const TURN_SHARE: u32 = 8;
+
+/// How long a line that waits for the load is left alone at most: the other workers' load is known no sooner.
+pub const LOOK_NS: u64 = 200_000_000;
+
+/// Distinguishes the account that requests wait at from those of limits.
+const ACCOUNT_TAG: u64 = u64::MAX - 1;
+
+/// The account at which requests wait for the load to fall. Nothing stands in it.
+pub fn account(key: &HashKey) -> u64 {
+    key.hash64(ACCOUNT_TAG, [])
+}
+
+/// What is tightened while the models are strained, compiled. Shares are in thousandths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tighten {
+    /// The load above which they are strained.
+    pub above: u32,
+    /// The load below which they are calm.
+    pub below: u32,
+    /// How long they must be calm before limits are relaxed, in nanoseconds.
+    pub relax_after_ns: u64,
+    /// The capacity meanwhile.
+    pub capacity: u32,
+}
 
 /// How load is reckoned, compiled. Shares are in thousandths.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,12 +64,12 @@ pub struct Policy {
     pub ssd: Option<String>,
     /// Above this share of full load the least important are turned away.
     pub shed_above: u32,
-    /// The capacity while the servers are strained.
-    pub tight_capacity: u32,
-    /// Utilisation above which they are.
-    pub tighten_above: u32,
-    /// Utilisation below which they are no more.
-    pub relax_below: u32,
+    /// What is tightened, if anything.
+    pub tighten: Option<Tighten>,
+    /// Whoever is turned away waits in line instead, unless the tier says otherwise.
+    pub queues: bool,
+    /// Somebody may wait in line.
+    pub has_line: bool,
     /// Workflows that are turned away last of all.
     pub critical_workflows: Vec<String>,
     /// The priorities of all tiers, ascending, each once.
@@ -50,12 +82,16 @@ impl Policy {
         !self.utilisations.is_empty() || self.ram.is_some() || self.ssd.is_some()
     }
 
+    /// True for a workflow that is turned away last.
+    pub fn is_critical(&self, workflow: &str) -> bool {
+        !workflow.is_empty() && self.critical_workflows.iter().any(|one| one == workflow)
+    }
+
     /// The load at which a request is turned away. From the least to the most important and on to the critical, the
     /// thresholds rise in equal steps from `shed_above` to full load.
     pub fn threshold(&self, priority: u8, workflow: &str) -> u32 {
         let steps = self.priorities.len().max(1) as u32;
-        let critical = !workflow.is_empty() && self.critical_workflows.iter().any(|one| one == workflow);
-        let step = if critical {
+        let step = if self.is_critical(workflow) {
             steps
         } else {
             self.priorities.iter().filter(|other| **other < priority).count() as u32
@@ -72,7 +108,8 @@ pub struct Load {
     /// Utilisation, smoothed, in thousandths, and when it was last reported.
     utilisation: u32,
     reported_ns: u64,
-    tight: bool,
+    /// How many of those who wait may go before the next turn.
+    may_go: u32,
 }
 
 impl Load {
@@ -106,17 +143,40 @@ impl Load {
         fresh.then_some(self.utilisation)
     }
 
-    /// The load in thousandths, with what the other workers last told; also tightens and relaxes the capacity.
-    pub fn total(&mut self, policy: &Policy, others: &Others, now_ns: u64) -> u32 {
-        let known = self.utilisation(now_ns).into_iter().chain(others.utilisation());
-        let utilisation = known.max().unwrap_or(0);
-        self.tight =
-            if self.tight { utilisation >= policy.relax_below } else { utilisation > policy.tighten_above };
-        let capacity = if self.tight { policy.tight_capacity } else { policy.capacity };
+    /// The load in thousandths, with what the other workers last told.
+    pub fn total(&self, policy: &Policy, others: &Others, now_ns: u64) -> u32 {
+        let tight = policy.tighten.filter(|_| others.strain().tightens());
+        let capacity = tight.map_or(policy.capacity, |tight| tight.capacity);
         let in_flight = u64::from(self.in_flight) + others.in_flight();
-        let share = if capacity == 0 { 0 } else { in_flight * u64::from(FULL) / u64::from(capacity) };
-        utilisation.max(u32::try_from(share).unwrap_or(u32::MAX))
+        others.utilisation().max(self.utilisation(now_ns)).unwrap_or(0).max(share(in_flight, capacity))
     }
+
+    /// A new turn: those who wait may go on a few at a time.
+    pub const fn turn(&mut self) {
+        self.may_go = 1 + self.in_flight / TURN_SHARE;
+    }
+
+    /// So many requests have ended, here or elsewhere, that others may take the place of.
+    pub const fn made_room(&mut self, requests: u32) {
+        self.may_go = self.may_go.saturating_add(requests);
+    }
+
+    /// True when one more of those who wait may go, as far as the turn is concerned. Requests in flight count at once:
+    /// where nothing is reported, there is no need of turns.
+    pub const fn may_go(&self, policy: &Policy) -> bool {
+        self.may_go > 0 || policy.utilisations.is_empty()
+    }
+
+    /// One of those who wait goes on.
+    pub const fn goes(&mut self) {
+        self.may_go = self.may_go.saturating_sub(1);
+    }
+}
+
+/// So many in flight as a share of the capacity, in thousandths; 0 where there is none.
+fn share(in_flight: u64, capacity: u32) -> u32 {
+    let share = (in_flight * u64::from(FULL)).checked_div(u64::from(capacity));
+    u32::try_from(share.unwrap_or(0)).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -125,19 +185,25 @@ mod tests {
     use crate::limit::Owner;
     use proptest::prelude::*;
 
-    fn policy() -> Policy {
+    pub(super) fn policy() -> Policy {
         Policy {
             capacity: 100,
             utilisations: vec!["cpu_utilization".into()],
             ram: None,
             ssd: None,
             shed_above: 700,
-            tight_capacity: 50,
-            tighten_above: 900,
-            relax_below: 600,
+            tighten: Some(Tighten { above: 900, below: 600, relax_after_ns: 5_000_000_000, capacity: 50 }),
+            queues: false,
+            has_line: false,
             critical_workflows: vec!["billing".into()],
             priorities: vec![1, 5],
         }
+    }
+
+    fn judge(others: &mut Others, policy: &Policy, load: &Load, now_ns: u64) {
+        others.set(Owner(1), load, now_ns);
+        others.judge(policy, now_ns);
+        others.forget(Owner(1));
     }
 
     #[test]
@@ -165,16 +231,57 @@ mod tests {
 
     #[test]
     fn the_capacity_tightens_above_one_threshold_and_relaxes_below_another() {
-        let (mut load, others) = (Load::default(), Others::default());
+        let (mut load, mut others) = (Load::default(), Others::default());
         (0..40).for_each(|_| load.began());
         load.reported(0.8, 1);
+        judge(&mut others, &policy(), &load, 1);
         assert_eq!(load.total(&policy(), &others, 1), 800);
         (0..20).for_each(|_| load.reported(1.0, 1));
+        judge(&mut others, &policy(), &load, 1);
         assert!(load.total(&policy(), &others, 1) > 900);
         load.reported(0.0, 1);
+        judge(&mut others, &policy(), &load, 1);
         assert_eq!(load.total(&policy(), &others, 1), 800, "40 of 50, though utilisation is below 900 again");
-        (0..20).for_each(|_| load.reported(0.0, 1));
-        assert_eq!(load.total(&policy(), &others, 1), 400, "40 of 100");
+        let mut now_ns = 1;
+        for _ in 0..20 {
+            now_ns += 1_000_000_000;
+            load.reported(0.0, now_ns);
+            judge(&mut others, &policy(), &load, now_ns);
+        }
+        assert_eq!(load.total(&policy(), &others, now_ns), 400, "40 of 100");
+    }
+
+    #[test]
+    fn without_reports_requests_in_flight_strain_the_models() {
+        let policy = Policy { utilisations: vec![], ..policy() };
+        let (mut load, mut others) = (Load::default(), Others::default());
+        (0..90).for_each(|_| load.began());
+        judge(&mut others, &policy, &load, 1);
+        assert!(!others.strain().tightens());
+        load.began();
+        judge(&mut others, &policy, &load, 1);
+        assert!(others.strain().tightens(), "91 of 100, whatever the tightened capacity is");
+    }
+
+    #[test]
+    fn those_who_wait_go_a_few_at_a_time_and_one_for_each_that_ends() {
+        let policy = policy();
+        let mut load = Load::default();
+        (0..16).for_each(|_| load.began());
+        let goes = |load: &mut Load| {
+            let mut count = 0;
+            while load.may_go(&policy) {
+                load.goes();
+                count += 1;
+            }
+            count
+        };
+        assert_eq!(goes(&mut load), 0, "not before the first turn");
+        load.turn();
+        assert_eq!(goes(&mut load), 3);
+        load.made_room(2);
+        assert_eq!(goes(&mut load), 2);
+        assert!(load.may_go(&Policy { utilisations: vec![], ..policy }));
     }
 
     #[test]

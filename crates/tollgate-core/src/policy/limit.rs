@@ -38,6 +38,9 @@ pub struct Limit {
     pub meter: Meter,
     /// How it limits.
     pub kind: Kind,
+    /// Its rate while the models are strained, if that is another: as long to fill as the whole one, so that a bucket
+    /// stays as full as it is when one takes the other's place.
+    pub tight: Option<Rate>,
     /// What a violation does.
     pub violation: Violation,
     /// Units beyond a rate, once.

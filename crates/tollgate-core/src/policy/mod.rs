@@ -63,6 +63,8 @@ pub struct Tier {
     pub priority: u8,
     /// Told to a consumer of this tier who is refused.
     pub upgrade_hint: Option<String>,
+    /// Whether its requests wait when the models are loaded, if it says anything about that.
+    pub queues_on_load: Option<bool>,
     limits: index::Index,
     entitlements: Entitlements,
 }
@@ -111,7 +113,7 @@ pub struct Policy {
     pub headers: config::Headers,
     /// What clients read.
     pub messages: config::Messages,
-    /// A limit has a queue.
+    /// A limit has a queue, or the load has.
     pub queues: bool,
     /// When to turn requests away because the models are loaded.
     pub load: Option<load::Policy>,

@@ -167,6 +167,29 @@ fn every_mistake_names_its_field() {
             json!({"load": {"utilization": ["cpu_utilization"], "tighten": {"above": 50, "below": 60, "factor": 50}}}),
             "load.tighten.below: more than",
         ),
+        (
+            json!({"load": {"capacity": 9, "tighten": {"above": 90, "below": 60, "factor": 50}}}),
+            "load.tighten: `utilization` is missing",
+        ),
+        (
+            json!({"load": {"capacity": 9, "tighten": {"above": 90, "below": 60, "limits": 0}}}),
+            "load.tighten.limits: not from 1 to 100",
+        ),
+        (
+            json!({"load": {"capacity": 9, "tighten": {"above": 9, "below": 6, "relax_after_ms": 3_600_001}}}),
+            "load.tighten.relax_after_ms: more than 3600000",
+        ),
+        (
+            json!({"tiers": {"t": {"load_action": "queue"}}, "identity": {"default_tier": "t"}}),
+            "tiers.t.load_action: there is no `load`",
+        ),
+        (
+            json!({
+                "limits": [{"name": "l", "meter": "requests", "rate": {"amount": 4294967291u32, "per": "second"}}],
+                "load": {"capacity": 9, "tighten": {"above": 90, "below": 60, "limits": 99}},
+            }),
+            "limits[0].rate.amount: too fine a rate to tighten",
+        ),
         (json!({"queue": {"length": 0}}), "queue.length: not from 1 to 100000"),
         (json!({"queue": {"max_wait_ms": 3_600_001}}), "queue.max_wait_ms: not from 1 to 3600000"),
         (json!({"default_policy": "p"}), "default_policy: there is no policy `p`"),

@@ -5,6 +5,7 @@ mod changes;
 mod kinds;
 mod resets;
 mod simulation;
+mod tightening;
 
 use std::cell::{Cell as StdCell, RefCell};
 use std::collections::HashMap;

@@ -127,6 +127,16 @@ fn bucket(raw: &RateConfig, meter: Meter, path: &str) -> Outcome<Rate> {
     }
 }
 
+/// So many percent of a rate; None of what is none. A burst that can be divided no finer stays one unit.
+pub(super) fn tight(kind: &Kind, percent: u32, path: &str) -> Outcome<Option<Rate>> {
+    let Kind::Rate(rate) = kind else { return Ok(None) };
+    let burst = u128::from(rate.burst()) * u128::from(percent) / 100;
+    match rate.slowed(percent, u64::try_from(burst).unwrap_or(u64::MAX).max(1)) {
+        None => refuse(format!("{path}.rate.amount"), "too fine a rate to tighten: use fewer digits"),
+        tight => Ok(tight),
+    }
+}
+
 impl Calendars {
     /// The index of a quota's calendar.
     fn of(&mut self, quota: &QuotaConfig, path: &str) -> Outcome<usize> {

@@ -33,6 +33,8 @@ pub(super) enum Scope<'a> {
 #[derive(Default)]
 pub(super) struct Limits {
     pub all: Vec<Limit>,
+    /// Percent of a rate that is left while the models are strained.
+    tight: Option<u32>,
     calendars: Calendars,
     /// Names taken, by what makes two balances of one name collide.
     common: Vec<String>,
@@ -40,6 +42,11 @@ pub(super) struct Limits {
 }
 
 impl Limits {
+    /// No limits yet; those that come are tightened to so many percent while the models are strained.
+    pub fn tightened_to(percent: Option<u32>) -> Self {
+        Self { tight: percent.filter(|percent| *percent < 100), ..Self::default() }
+    }
+
     /// All limits and the calendars of those that have one.
     pub fn finish(self) -> (Vec<Limit>, Vec<Calendar>) {
         (self.all, self.calendars.all)
@@ -90,6 +97,7 @@ impl Limits {
             key: key(raw, &kind, path)?,
             when: conditions(&raw.when, path)?,
             id,
+            tight: self.tight.map_or(Ok(None), |percent| kinds::tight(&kind, percent, path))?,
             kind,
         })
     }

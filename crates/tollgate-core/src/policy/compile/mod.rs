@@ -16,7 +16,7 @@ mod waiting;
 
 use hashbrown::HashMap;
 
-use super::config::{Config, Dimension, Violation};
+use super::config::{Config, Dimension, LoadAction, Violation};
 use super::limit::Limit;
 use super::pricing::Pricing;
 use super::{ConfigError, Policy, Reads, Tier};
@@ -30,14 +30,19 @@ fn refuse<T>(path: impl Into<String>, problem: impl Into<String>) -> Outcome<T> 
 
 pub(super) fn policy(config: Config) -> Outcome<Policy> {
     name("name", &config.name)?;
-    let mut limits = Limits::default();
+    let load = load::load(&config)?;
+    let tight = config.load.as_ref().and_then(|load| load.tighten).map(|tighten| tighten.limits);
+    let mut limits = Limits::tightened_to(tight);
     let mut tiers = HashMap::new();
     for (tier, raw) in &config.tiers {
         name(&format!("tiers.{tier}"), tier)?;
         let limits = limits.add_all(&raw.limits, &format!("tiers.{tier}.limits"), &Scope::Tier)?;
         let (priority, upgrade_hint) = (raw.priority, raw.upgrade_hint.clone());
         let entitlements = access::entitlements(raw, &format!("tiers.{tier}"))?;
-        tiers.insert(tier.clone(), Tier { name: tier.clone(), priority, upgrade_hint, limits, entitlements });
+        let queues_on_load = raw.load_action.map(|action| action == LoadAction::Queue);
+        let name = tier.clone();
+        let all = Tier { name, priority, upgrade_hint, queues_on_load, limits, entitlements };
+        tiers.insert(tier.clone(), all);
     }
     let defaults = if config.model_defaults { defaults::model_defaults()? } else { Vec::new() };
     let mut everybody = config.limits.clone();
@@ -66,13 +71,14 @@ pub(super) fn policy(config: Config) -> Outcome<Policy> {
         enforcement: config.enforcement,
         prices: money::prices(&config.prices)?,
         unknown_model: config.prices.unknown,
-        load: load::load(&config)?,
         traffic: traffic::traffic(config.traffic)?,
         pricing,
         credit_value: credits::value(&config.credits)?,
         charging: config.charging,
         thresholds: telling::thresholds(&config.warnings)?,
-        queues: limits.iter().any(|limit| limit.violation == Violation::Queue),
+        queues: limits.iter().any(|limit| limit.violation == Violation::Queue)
+            || load.as_ref().is_some_and(|load| load.has_line),
+        load,
         room: waiting::bounds(&config.queue)?,
         slots: running::slots(&config.state)?,
         contention: config.state.contention,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::super::amount::Amount;
+use super::load::LoadAction;
 
 config! {
     /// A named set of limits.
@@ -21,6 +22,9 @@ config! {
         /// The tools it may use. All if absent.
         #[serde(default)]
         pub tools: Option<Vec<String>>,
+        /// What becomes of its requests when the models are loaded, if not what `load.action` says.
+        #[serde(default)]
+        pub load_action: Option<LoadAction>,
         /// Its limits. None: unlimited.
         #[serde(default)]
         pub limits: Vec<Limit>,

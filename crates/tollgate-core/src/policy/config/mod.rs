@@ -36,7 +36,7 @@ pub use limits::{
     AllowanceConfig, Dimension, EveryConfig, Limit, Meter, QuotaConfig, QuotaPeriod, RateConfig, RatePeriod,
     RoutePolicy, Tier, Violation, WindowConfig, WindowPeriod,
 };
-pub use load::{Load, Tighten};
+pub use load::{Load, LoadAction, Tighten};
 pub use messages::Messages;
 pub use money::{
     LongContextConfig, PriceConfig, PriceRuleConfig, Prices, Reservation, UnknownModel, VolumeConfig,
