@@ -19,7 +19,7 @@ SECONDS ?= 60
 SEEDS ?= 20
 ENVOYS ?= 2,10,30,100
 
-.PHONY: help demo test build lint bench soak fuzz deny env tools clean
+.PHONY: help demo test build lint bench v8 accuracy soak fuzz deny env tools clean
 
 help: ## this list
 	@sed -n 's/^\([a-z][a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -48,10 +48,23 @@ lint: tools ## formatting, and clippy without a warning
 	$(CARGO) fmt --manifest-path tests/fuzz/Cargo.toml --check
 	$(CARGO) clippy $(LOCKED) --manifest-path tests/fuzz/Cargo.toml -- -D warnings
 
-bench: build ## what it costs: criterion for the core, then Envoy's CPU per request beside plain Envoy (ROUNDS=, REQUESTS=)
-	$(CARGO) bench $(LOCKED) -p tollgate-core
+bench: build accuracy ## what it costs: criterion for the core, then Envoy's CPU per request beside plain Envoy (ROUNDS=, REQUESTS=)
+	$(CARGO) bench $(LOCKED) -p tollgate-core --bench limiter --bench traffic
 	@$(CARGO) build $(LOCKED) --release -q -p tollgate-e2e --bin bench
 	@"$(CARGO_TARGET_DIR)/release/bench"
+	@$(MAKE) --no-print-directory v8
+
+v8: ## how fast bodies are read in V8, where the filter runs
+	@$(FAT) $(WASM_CARGO) build $(LOCKED) --release -q $(WASM) -p parser-bench
+	@tests/tools/shrink-wasm "$(CARGO_TARGET_DIR)/wasm32-wasip1/release/parser-bench.wasm"
+	@node --no-warnings tests/tools/run-wasi.mjs "$(CARGO_TARGET_DIR)/wasm32-wasip1/release/parser-bench.wasm"
+
+accuracy: tools ## how far estimates of input are off, by the kind of text, against real tokenizers
+	@mkdir -p "$(CARGO_TARGET_DIR)/accuracy"
+	@cp tests/accuracy/package.json tests/accuracy/package-lock.json "$(CARGO_TARGET_DIR)/accuracy"
+	@cd "$(CARGO_TARGET_DIR)/accuracy" && npm ci --silent --ignore-scripts --no-audit --no-fund
+	@node tests/accuracy/corpus.mjs "$(CARGO_TARGET_DIR)/accuracy/corpus.jsonl" "$(CARGO_TARGET_DIR)/accuracy"
+	@$(CARGO) bench $(LOCKED) -q -p tollgate-core --bench accuracy
 
 soak: ## global quotas in many simulated worlds, with a table (SEEDS=20 ENVOYS=2,10,30,100); minutes
 	SEEDS=$(SEEDS) ENVOYS=$(ENVOYS) $(CARGO) test $(LOCKED) --release -q -p tollgate-core --test lease_sim -- --ignored --nocapture

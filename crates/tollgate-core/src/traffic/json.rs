@@ -26,6 +26,8 @@ use text::{Units, unescape};
 pub const DEPTH_MAX: usize = 128;
 /// The longest bare word is `false`; one byte more tells it from a longer one.
 const WORD_BYTES_MAX: usize = 6;
+/// Fewer bytes are handed on rather than passed over: it costs the same.
+const PASS_BYTES_MIN: u64 = 32;
 
 /// Something at a wanted place.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +40,8 @@ pub enum Event<'a> {
     TextStart,
     /// The next piece of the string, unescaped. A piece may end inside a character.
     Text(&'a [u8]),
+    /// The next piece of the string, which nobody had to see: so many bytes, unescaped.
+    Passed(u64),
     /// The string ends.
     TextEnd,
     /// A number.
@@ -54,6 +58,11 @@ pub enum Event<'a> {
 pub trait Visitor<F> {
     /// Something stands at the place of `field`.
     fn visit(&mut self, field: F, event: Event<'_>);
+
+    /// Of how many bytes that come next in the string of `field` only the number need be told, by [`Event::Passed`].
+    fn may_pass(&self, _field: F) -> u64 {
+        0
+    }
 }
 
 /// The scanner between two bytes.
@@ -305,6 +314,11 @@ impl<F: Copy + 'static> Scanner<F> {
 
     /// Inside a string: plain bytes up to whatever ends them.
     fn text<'a>(&mut self, bytes: &'a [u8], purpose: Use, visitor: &mut impl Visitor<F>) -> &'a [u8] {
+        if purpose == Use::Wanted
+            && let Some(rest) = self.pass_wanted(bytes, visitor)
+        {
+            return rest;
+        }
         let (plain, rest) = bytes.split_at_checked(plain_run(bytes)).unwrap_or((bytes, &[]));
         if !plain.is_empty() {
             self.emit(plain, purpose, visitor);
@@ -328,6 +342,21 @@ impl<F: Copy + 'static> Scanner<F> {
             }
         }
         rest
+    }
+
+    /// Passes over text that the visitor need not see, up to what is not plainly right: that is read as ever.
+    fn pass_wanted<'a>(&mut self, bytes: &'a [u8], visitor: &mut impl Visitor<F>) -> Option<&'a [u8]> {
+        let field = self.field?;
+        let most = visitor.may_pass(field);
+        if most < PASS_BYTES_MIN || self.units.has_half() {
+            return None;
+        }
+        let passed = text::pass_over(bytes, usize::try_from(most).unwrap_or(usize::MAX));
+        if passed.bytes == 0 {
+            return None;
+        }
+        visitor.visit(field, Event::Passed(passed.means));
+        bytes.get(passed.bytes..)
     }
 
     fn escape(&mut self, byte: u8, purpose: Use, visitor: &mut impl Visitor<F>) {

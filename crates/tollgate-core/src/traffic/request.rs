@@ -124,7 +124,7 @@ impl Reading {
             stream: spec.streams_by_default,
             has_stream_options: false,
             include_usage: false,
-            meter: Meter::new(body_bytes),
+            meter: Meter::of_prompt(body_bytes),
             string: Content::Undecided,
         }
     }
@@ -157,6 +157,7 @@ impl Reading {
     fn text(&mut self, event: Event<'_>) {
         match event {
             Event::Text(piece) => self.meter.feed(piece),
+            Event::Passed(bytes) => self.meter.pass(bytes),
             Event::TextEnd => self.meter.cut(),
             Event::Key(key) => {
                 self.meter.feed(key);
@@ -241,6 +242,14 @@ impl Visitor<Field> for Reading {
             Field::Media => self.medium(event),
             Field::Unknown => self.unknown(event),
             Field::Form => {}
+        }
+    }
+
+    fn may_pass(&self, field: Field) -> u64 {
+        match field {
+            Field::Text | Field::Structure | Field::Prompt => self.meter.may_pass(),
+            Field::Unknown | Field::Message if self.string == Content::Text => self.meter.may_pass(),
+            _ => 0,
         }
     }
 }

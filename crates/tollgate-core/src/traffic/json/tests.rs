@@ -17,6 +17,7 @@ impl Visitor<&'static str> for Seen {
             Event::Array => "[".to_owned(),
             Event::TextStart => return self.text.clear(),
             Event::Text(piece) => return self.text.extend(piece),
+            Event::Passed(_) => return,
             Event::TextEnd => format!("{:?}", String::from_utf8_lossy(&self.text)),
             Event::Number(number) => format!("{:?}", number.amount()),
             Event::Bool(value) => value.to_string(),

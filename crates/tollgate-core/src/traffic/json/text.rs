@@ -36,6 +36,47 @@ const fn ends_in(word: u64) -> u64 {
     (is_quote | is_backslash | is_control) & HIGH_BITS
 }
 
+/// Text that was passed over.
+pub struct Passed {
+    /// Bytes of JSON.
+    pub bytes: usize,
+    /// Bytes of the text that they are.
+    pub means: u64,
+}
+
+/// Passes over at most so many bytes of a string: plain ones and whole escapes, up to anything else.
+pub fn pass_over(bytes: &[u8], most: usize) -> Passed {
+    let bytes = bytes.get(..most).unwrap_or(bytes);
+    let (mut rest, mut means) = (bytes, 0);
+    loop {
+        let plain = plain_run(rest);
+        means += plain as u64;
+        rest = rest.get(plain..).unwrap_or_default();
+        rest = match rest {
+            [b'\\', b'u', a, b, c, d, after @ ..]
+                if [a, b, c, d].iter().all(|digit| digit.is_ascii_hexdigit()) =>
+            {
+                means += utf8_bytes(*a, *b, *c);
+                after
+            }
+            [b'\\', letter, after @ ..] if unescape(*letter).is_some() => {
+                means += 1;
+                after
+            }
+            _ => return Passed { bytes: bytes.len() - rest.len(), means },
+        };
+    }
+}
+
+/// How long the character is whose escape has these digits first; each half of a pair is half of four bytes.
+const fn utf8_bytes(first: u8, second: u8, third: u8) -> u64 {
+    match (first, second) {
+        (b'0', b'0') if third < b'8' => 1,
+        (b'0', b'0'..=b'7') | (b'd' | b'D', b'8' | b'9' | b'a'..=b'f' | b'A'..=b'F') => 2,
+        _ => 3,
+    }
+}
+
 /// What a one-letter escape stands for; `u` is not one of them.
 pub const fn unescape(byte: u8) -> Option<u8> {
     Some(match byte {
@@ -99,6 +140,11 @@ impl Units {
         }
     }
 
+    /// The second half of a pair may come.
+    pub const fn has_half(&self) -> bool {
+        self.high.is_some()
+    }
+
     /// The replacement for a half pair when something else than its second half follows.
     pub fn abandon(&mut self) -> Option<char> {
         self.high.take().map(|_| char::REPLACEMENT_CHARACTER)
@@ -130,6 +176,21 @@ mod tests {
             bytes.extend([b' ', b'!', b'#', 0x80]);
             prop_assert_eq!(plain_run(&bytes), length);
         }
+    }
+
+    #[test]
+    fn what_is_passed_over_means_what_it_would_have_been_read_as() {
+        let text = "plain \\n\\\"\\/ \\u0041\\u00e9\\u20AC\\ud83d\\uDE00 é😀";
+        let means: String = serde_json::from_str(&format!("\"{text}\"")).unwrap();
+        let passed = pass_over(format!("{text}\" rest").as_bytes(), usize::MAX);
+        assert_eq!((passed.bytes, passed.means), (text.len(), means.len() as u64));
+        for (text, bytes) in
+            [("ab\\", 2), ("ab\\u12", 2), ("ab\\u12g4", 2), ("ab\\x", 2), ("ab\tc", 2), ("", 0)]
+        {
+            assert_eq!(pass_over(text.as_bytes(), usize::MAX).bytes, bytes, "{text}");
+        }
+        assert_eq!(pass_over(b"abcdefghijkl", 10).bytes, 10);
+        assert_eq!(pass_over(b"abcdefghi\\n", 10).bytes, 9);
     }
 
     #[test]

@@ -8,9 +8,6 @@ use super::super::short::Short;
 use super::super::sse::EVENT_BYTES_MAX;
 use super::super::usage::{Counters, Usage};
 
-/// Answers past this many bytes of text are estimated from samples.
-const TEXT_BYTES_EXPECTED: u64 = 64 * 1024;
-
 #[derive(Clone, Debug)]
 pub(super) struct Facts {
     /// Told before the answer.
@@ -40,7 +37,7 @@ impl Facts {
             last: Counters::default(),
             otherwise: Counters::default(),
             vectors: false,
-            text: Meter::new(TEXT_BYTES_EXPECTED),
+            text: Meter::of_answer(),
             repeats: false,
             model: Short::new(),
             kind: Short::new(),

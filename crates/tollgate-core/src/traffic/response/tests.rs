@@ -312,7 +312,7 @@ fn input_told_at_the_end_only_is_found() {
 fn all_that_the_model_wrote_is_estimated() {
     let words = "some words that the model has written for this test";
     let expected = {
-        let mut meter = Meter::new(0);
+        let mut meter = Meter::of_prompt(0);
         meter.feed(words.as_bytes());
         meter.tokens()
     };
