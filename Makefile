@@ -11,8 +11,8 @@ WASM_CARGO := tests/tools/wasm-cargo
 WASM := --target wasm32-wasip1
 # The filter is one small module that is loaded into every worker: built for size, its names left out, shrunk once more.
 FAT := CARGO_PROFILE_RELEASE_LTO=fat CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1 CARGO_PROFILE_RELEASE_OPT_LEVEL=s CARGO_PROFILE_RELEASE_STRIP=symbols
-# Crates that run natively: all but the two filters, which can only be built for Envoy.
-NATIVE := --workspace --exclude tollgate-filter --exclude empty-filter
+# Crates that run natively: all but the filters, which can only be built for Envoy.
+NATIVE := --workspace --exclude tollgate-filter --exclude empty-filter --exclude trap-filter
 # Length of `make fuzz`, per target.
 SECONDS ?= 60
 # Runs per line of `make soak`, and its numbers of Envoys.
@@ -38,13 +38,13 @@ test: lint build ## everything CI runs: lints, unit tests, simulations, end-to-e
 build: tools ## the filter (target/wasm32-wasip1/release/tollgate_filter.wasm) and the command (target/release/tollgate)
 	$(FAT) $(WASM_CARGO) build $(LOCKED) --release $(WASM) -p tollgate-filter
 	@tests/tools/shrink-wasm "$(CARGO_TARGET_DIR)/wasm32-wasip1/release/tollgate_filter.wasm"
-	$(FAT) $(WASM_CARGO) build $(LOCKED) --release $(WASM) -p empty-filter
+	$(FAT) $(WASM_CARGO) build $(LOCKED) --release $(WASM) -p empty-filter -p trap-filter
 	$(CARGO) build $(LOCKED) --release -p tollgate-ledger
 
 lint: tools ## formatting, and clippy without a warning
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy $(LOCKED) $(NATIVE) --all-targets -- -D warnings
-	$(WASM_CARGO) clippy $(LOCKED) $(WASM) -p tollgate-filter -p empty-filter -- -D warnings
+	$(WASM_CARGO) clippy $(LOCKED) $(WASM) -p tollgate-filter -p empty-filter -p trap-filter -- -D warnings
 	$(CARGO) fmt --manifest-path tests/fuzz/Cargo.toml --check
 	$(CARGO) clippy $(LOCKED) --manifest-path tests/fuzz/Cargo.toml -- -D warnings
 

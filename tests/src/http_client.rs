@@ -14,12 +14,17 @@ use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Barrier;
 use tokio::task::{AbortHandle, JoinSet};
+use tokio_rustls::TlsConnector;
 
 use crate::model_server::prompt_of;
+use crate::tls;
 
 /// A request to be sent, any number of times.
 #[derive(Clone, Debug)]
@@ -30,6 +35,7 @@ pub struct Call {
     body: Bytes,
     chunk: Option<usize>,
     http2: bool,
+    tls: Option<Arc<ClientConfig>>,
 }
 
 impl Call {
@@ -42,6 +48,7 @@ impl Call {
             body: Bytes::new(),
             chunk: None,
             http2: false,
+            tls: None,
         }
     }
 
@@ -53,7 +60,7 @@ impl Call {
     /// A request with the given bytes as a JSON body.
     pub fn post_bytes(path: &str, body: Bytes) -> Self {
         let (path, headers) = (path.to_owned(), Vec::new());
-        Self { method: Method::POST, path, headers, body, chunk: None, http2: false }
+        Self { method: Method::POST, path, headers, body, chunk: None, http2: false, tls: None }
             .header("content-type", "application/json")
     }
 
@@ -110,6 +117,12 @@ impl Call {
         self
     }
 
+    /// Speaks TLS, as this client of `localhost`.
+    pub fn tls(mut self, client: Arc<ClientConfig>) -> Self {
+        self.tls = Some(client);
+        self
+    }
+
     /// Replaces the path.
     pub fn path(mut self, path: &str) -> Self {
         self.path = path.to_owned();
@@ -125,6 +138,20 @@ impl Call {
     pub async fn start(&self, to: SocketAddr) -> anyhow::Result<Answering> {
         let stream = TcpStream::connect(to).await.with_context(|| format!("connecting to {to}"))?;
         stream.set_nodelay(true)?;
+        match &self.tls {
+            None => self.start_on(stream, to).await,
+            Some(client) => {
+                let connector = TlsConnector::from(Arc::clone(client));
+                let stream = connector.connect(ServerName::try_from(tls::SERVER)?, stream).await?;
+                self.start_on(stream, to).await
+            }
+        }
+    }
+
+    async fn start_on<S>(&self, stream: S, to: SocketAddr) -> anyhow::Result<Answering>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         let mut driver = JoinSet::new();
         let mut request = Request::builder().method(self.method.clone());
         for (name, value) in &self.headers {

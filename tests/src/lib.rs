@@ -18,4 +18,5 @@ pub mod postgres;
 pub mod prices;
 pub mod process;
 pub mod scene;
+pub mod tls;
 pub mod wait;

@@ -31,6 +31,11 @@ pub fn empty_filter() -> anyhow::Result<PathBuf> {
     artefact("wasm32-wasip1/release/empty_filter.wasm")
 }
 
+/// Tollgate's filter with a way to make its VM trap.
+pub fn trap_filter() -> anyhow::Result<PathBuf> {
+    artefact("wasm32-wasip1/release/trap_filter.wasm")
+}
+
 /// The `tollgate` command.
 pub fn tollgate() -> anyhow::Result<PathBuf> {
     artefact("release/tollgate")

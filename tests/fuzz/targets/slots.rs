@@ -6,7 +6,9 @@ use std::cell::RefCell;
 use libfuzzer_sys::fuzz_target;
 use tollgate_core::limit::Owner;
 use tollgate_core::limiter::{Amounts, Decision, Demand, Limiter};
+use tollgate_core::load::{Load, Others};
 use tollgate_core::policy::{Attributes, Policy};
+use tollgate_core::room::Bell;
 use tollgate_core::store::{Expected, SharedStore, Slot, StoreError, Swap, Version};
 use tollgate_core::time::Now;
 use tollgate_wire::{NanoUsd, TokenCount, UnixNanos};
@@ -46,7 +48,10 @@ thread_local! {
             {"name": "day", "meter": "cost", "quota": {"amount": 0.25, "per": "day"}},
             {"name": "month", "meter": "requests", "quota": {"amount": 1000, "per": "month"}},
             {"name": "concurrent", "concurrency": 3},
+            {"name": "window", "meter": "tokens", "window": {"amount": 40000, "per": "minute"}},
+            {"name": "burst", "meter": "requests", "rate": {"amount": 1, "per": "minute", "allowance": {"amount": 5}}},
         ],
+        "load": {"capacity": 1, "tighten": {"above": 90, "below": 50, "limits": 50}},
         "state": {"expected_keys": 16},
     })).expect("the policy of this target is valid");
 }
@@ -65,6 +70,16 @@ fuzz_target!(|bytes: &[u8]| {
             ..Amounts::default()
         };
         let demand = Demand { expected: used, bound: used };
+        let load = Load::default();
+        if let Some(policy) = &policy.load
+            && let Ok((others, _)) = Others::exchange(&store, policy, Owner(9), &load, now.mono_ns)
+        {
+            limiter.tighten(others.strain().tightens());
+            load.total(policy, &others, now.mono_ns);
+        }
+        if let Ok(bell) = Bell::load(&store) {
+            bell.first(7, now.mono_s(), Some(Owner(9)));
+        }
         // The accounts of the input have keys of their own: one of these finds its own again.
         for consumer in ["a", "b", "a"] {
             let request = Attributes { consumer, ..Attributes::default() };

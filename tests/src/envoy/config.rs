@@ -10,10 +10,13 @@ use anyhow::Context;
 use serde_json::{Map, Value, json};
 
 use crate::paths;
+use crate::tls::Signed;
 
 const STRUCT: &str = "type.googleapis.com/google.protobuf.Struct";
 const STRING: &str = "type.googleapis.com/google.protobuf.StringValue";
 const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
+const DOWNSTREAM_TLS: &str =
+    "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext";
 const JWT_AUTHN: &str = "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication";
 
 /// Name of the filter in the example.
@@ -191,6 +194,26 @@ impl EnvoyConfig {
                 }],
             },
         }))
+    }
+
+    /// Has the listener speak TLS, and ask clients for a certificate that this authority signed. Without one they come
+    /// in as well, unidentified.
+    pub fn with_tls(&mut self, authority: &str, server: &Signed) -> &mut Self {
+        let pem = |text: &str| json!({"inline_string": text});
+        self.listener()["filter_chains"][0]["transport_socket"] = json!({
+            "name": "envoy.transport_sockets.tls",
+            "typed_config": {
+                "@type": DOWNSTREAM_TLS,
+                "common_tls_context": {
+                    "alpn_protocols": ["h2", "http/1.1"],
+                    "tls_certificates": [{
+                        "certificate_chain": pem(&server.certificate), "private_key": pem(&server.key),
+                    }],
+                    "validation_context": {"trusted_ca": pem(authority)},
+                },
+            },
+        });
+        self
     }
 
     /// The clusters.

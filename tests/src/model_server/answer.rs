@@ -112,6 +112,9 @@ pub(super) async fn answer(log: Arc<Log>, request: Request) -> Response {
     if let Some(load) = &knobs.load {
         response = response.header("endpoint-load-metrics", load);
     }
+    if let Some(load) = &knobs.load_bin {
+        response = response.header("endpoint-load-metrics-bin", load);
+    }
     for (name, value) in planned.headers {
         response = response.header(*name, HeaderValue::from_static(value));
     }

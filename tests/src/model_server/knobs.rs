@@ -40,6 +40,8 @@ pub struct Knobs {
     pub hang_after: Option<usize>,
     /// `x-mock-load`: report this load, as `endpoint-load-metrics` says it.
     pub load: Option<HeaderValue>,
+    /// `x-mock-load-bin`: the same, as older servers say it in `endpoint-load-metrics-bin`.
+    pub load_bin: Option<HeaderValue>,
 }
 
 impl Knobs {
@@ -65,6 +67,7 @@ impl Knobs {
             encoding: number(headers, "x-mock-encoding"),
             hang_after: number(headers, "x-mock-hang-after"),
             load: headers.get("x-mock-load").cloned(),
+            load_bin: headers.get("x-mock-load-bin").cloned(),
         }
     }
 }

@@ -1,10 +1,14 @@
 //! A configuration is understood in full or refused, by Envoy and by `tollgate check` in the same words.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
 use serde_json::{Map, Value, json};
+use tokio::task::JoinSet;
 use tollgate_e2e::envoy::{Envoy, EnvoyConfig};
 use tollgate_e2e::http_client::{Call, count};
 use tollgate_e2e::model_server::ModelServer;
-use tollgate_e2e::scene::{FREE_KEY, OPENAI_MODEL, Scene, chat_from, policy, quota};
+use tollgate_e2e::scene::{FREE_KEY, OPENAI_MODEL, Scene, bucket, chat_from, policy, quota};
 use tollgate_e2e::{ledger, paths, wait};
 use tollgate_wire::Outcome;
 
@@ -168,5 +172,71 @@ async fn the_switch_for_all_is_thrown_while_envoy_runs_and_usage_is_charged_all_
     tallies.retain(|tally| tally.outcome != Outcome::Refused);
     assert_eq!(tallies.len(), 3);
     assert!(tallies.iter().all(|tally| tally.cost_nusd.0 > 0));
+    envoy.assert_no_trap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_under_load_refuse_and_lose_nothing() {
+    const MOST: usize = 1000;
+    let models = ModelServer::start().await.unwrap();
+    let mut config = EnvoyConfig::standalone(models.address()).unwrap();
+    config.with_listener_from_file();
+    let with = |change: usize| {
+        let marker = format!("change-{change}");
+        policy(json!([
+            quota("requests", "requests", MOST, "month"),
+            {"name": "few", "concurrency": 100},
+            bucket(&marker, "requests", 1_000_000 + change),
+        ]))
+    };
+    let envoy = Envoy::start(config.set_policy(with(0)), 4).await.unwrap();
+    let sent = Arc::new(AtomicUsize::new(0));
+    let done = Arc::new(AtomicBool::new(false));
+    let mut clients = JoinSet::new();
+    for client in 0..6 {
+        let (to, sent, done) = (envoy.address(), Arc::clone(&sent), Arc::clone(&done));
+        let call = chat_from("alice").header("x-mock-delay-ms", client * 20);
+        let call = if client % 2 == 0 { call } else { call.http2() };
+        clients.spawn(async move {
+            while !done.load(Ordering::Relaxed) && sent.fetch_add(1, Ordering::Relaxed) < MOST - 50 {
+                let answer = call.send(to).await;
+                let answer = answer.unwrap_or_else(|error| panic!("client {client}: {error:#}"));
+                assert_eq!(answer.status, 200, "client {client}: {}", answer.text());
+            }
+        });
+    }
+    for change in 1..=5 {
+        let before = sent.load(Ordering::Relaxed);
+        envoy.update_listener(config.set_policy(with(change))).await.unwrap();
+        // The change is in force where a client is told of it, and some traffic goes by before the next.
+        let marker = format!("change-{change}");
+        wait::until(
+            "the new policy",
+            || envoy.logs(),
+            async || {
+                let told = envoy.send(&chat_from("bystander")).await.header("ratelimit-policy");
+                let new = told.is_some_and(|told| told.contains(&marker));
+                (new && sent.load(Ordering::Relaxed) >= before + 20).then_some(())
+            },
+        )
+        .await;
+    }
+    done.store(true, Ordering::Relaxed);
+    while let Some(client) = clients.join_next().await {
+        client.unwrap();
+    }
+    let served = models.served().iter().filter(|one| one.header("x-consumer") == Some("alice")).count();
+    // Whatever policy it was decided by, every request is in the journal once, and counts once.
+    let tallies = envoy.wait_for_journal_of("alice", served).await;
+    assert_eq!(tallies.len(), served);
+    let mut left = MOST - served;
+    while left > 0 {
+        let batch = left.min(60);
+        let answers = envoy.send_all(vec![chat_from("alice"); batch]).await;
+        assert_eq!(count(&answers, 200), batch, "{left} of {MOST} are left");
+        left -= batch;
+    }
+    let over = envoy.send(&chat_from("alice")).await;
+    assert_eq!((over.status, over.limit().as_deref()), (429, Some("requests")));
     envoy.assert_no_trap();
 }

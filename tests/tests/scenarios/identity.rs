@@ -1,9 +1,10 @@
-//! Who is asking: headers, API keys, JWT claims; and nobody who only says so.
+//! Who is asking: headers, API keys, JWT claims, client certificates; and nobody who only says so.
 
 use serde_json::json;
 use tollgate_e2e::envoy::JwtIssuer;
 use tollgate_e2e::http_client::Call;
 use tollgate_e2e::scene::{CLAUDE_MODEL, FREE_KEY, OPENAI_MODEL, PRO_KEY, Scene, chat_from, policy, quota};
+use tollgate_e2e::tls::{Authority, Signed};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_api_key_is_found_wherever_clients_put_it() {
@@ -172,6 +173,46 @@ async fn a_tier_gets_the_models_it_lists() {
     assert_eq!(scene.envoy.send(&free(unnamed)).await.status, 403, "the server would choose");
     let pro = Call::anthropic(CLAUDE_MODEL, 1, 10).header("x-api-key", PRO_KEY);
     assert_eq!(scene.envoy.send(&pro).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_certificate_says_who_is_asking_and_another_authoritys_does_not() {
+    let (ours, theirs) = (Authority::new().unwrap(), Authority::new().unwrap());
+    let server = ours.server().unwrap();
+    for (field, consumer) in
+        [("uri_san", "spiffe://acme/team-a"), ("dns_san", "agent.acme.example"), ("subject", "CN=agent")]
+    {
+        let scene = Scene::start(4, |config| {
+            let mut policy = policy(json!([quota("requests", "requests", 2, "day")]));
+            policy["identity"]["consumer"] = json!([{"certificate": field}]);
+            config.set_policy(policy);
+            config.with_tls(&ours.pem(), &server);
+        })
+        .await;
+        let to = scene.envoy.address();
+        let signed = |authority: &Authority| {
+            let client = authority.client(&["spiffe://acme/team-a"], &["agent.acme.example"], "agent");
+            client.unwrap()
+        };
+        for (http2, statuses) in [(false, [200, 200, 429]), (true, [429, 429, 429])] {
+            let chat = Call::openai(OPENAI_MODEL, 1).header("x-consumer", "mallory");
+            let chat = if http2 { chat.http2() } else { chat };
+            let with = |client: Option<&Signed>| ours.connector(client, http2).unwrap();
+            let call = chat.clone().tls(with(Some(&signed(&ours))));
+            let mut told = Vec::new();
+            for _ in 0..3 {
+                told.push(scene.envoy.send(&call).await.status);
+            }
+            assert_eq!(told, statuses, "{field}, http2: {http2}");
+            let nobody = scene.envoy.send(&chat.clone().tls(with(None))).await;
+            assert_eq!(nobody.status, 401, "{field}: without a certificate");
+            let forged = chat.clone().tls(with(Some(&signed(&theirs)))).send(to).await;
+            assert!(forged.is_err(), "{field}: a certificate of another authority came in");
+        }
+        let tally = scene.envoy.wait_for_journal_of(consumer, 2).await.remove(0);
+        assert_eq!(tally.consumer, consumer);
+        scene.envoy.assert_no_trap();
+    }
 }
 
 /// A policy that limits addresses to two requests a day.
