@@ -207,6 +207,7 @@ fn reported(seen: &Observed) -> TokenClasses {
         input: usage.input.unwrap_or(0),
         cache_read: usage.cache_read.unwrap_or(0),
         cache_write: usage.cache_write.unwrap_or(0),
+        cache_write_1h: usage.cache_write_1h.unwrap_or(0),
         output: usage.output.unwrap_or(0),
     }
 }

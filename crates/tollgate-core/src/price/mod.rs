@@ -21,6 +21,8 @@ pub struct Price {
     pub cached_input: Option<NanoUsd>,
     /// Input written to a cache; what input costs if absent.
     pub cache_write: Option<NanoUsd>,
+    /// Input written to a cache for an hour; what other writes cost if absent.
+    pub cache_write_1h: Option<NanoUsd>,
     /// Dearer rates for long requests.
     pub long_context: Option<LongContext>,
     /// The longest answer the model gives, if known, in tokens.
@@ -54,7 +56,7 @@ impl Percent {
     }
 }
 
-/// A request's tokens by what they cost. No token is in two classes.
+/// A request's tokens by what they cost. No token is in two classes, but for the part of one that is said to be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TokenClasses {
     /// Input that no cache served.
@@ -63,6 +65,8 @@ pub struct TokenClasses {
     pub cache_read: u64,
     /// Input written to a cache.
     pub cache_write: u64,
+    /// The part of `cache_write` that is kept for an hour.
+    pub cache_write_1h: u64,
     /// Output, with what the model reasoned.
     pub output: u64,
 }
@@ -80,6 +84,7 @@ struct Rates {
     input: NanoUsd,
     cache_read: NanoUsd,
     cache_write: NanoUsd,
+    cache_write_1h: NanoUsd,
     output: NanoUsd,
 }
 
@@ -90,6 +95,7 @@ impl Rates {
             input: self.input.max(other.input),
             cache_read: self.cache_read.max(other.cache_read),
             cache_write: self.cache_write.max(other.cache_write),
+            cache_write_1h: self.cache_write_1h.max(other.cache_write_1h),
             output: self.output.max(other.output),
         }
     }
@@ -105,10 +111,12 @@ impl Price {
     /// What a part of a part of the price costs: the exact product, rounded up once. Saturates.
     pub fn cost_of_parts(&self, usage: &TokenClasses, parts: &[Percent]) -> NanoUsd {
         let rates = self.rates(usage.total_input());
+        let kept_long = usage.cache_write_1h.min(usage.cache_write);
         let exact = [
             (usage.input, rates.input),
             (usage.cache_read, rates.cache_read),
-            (usage.cache_write, rates.cache_write),
+            (usage.cache_write - kept_long, rates.cache_write),
+            (kept_long, rates.cache_write_1h),
             (usage.output, rates.output),
         ]
         .into_iter()
@@ -138,20 +146,24 @@ impl Price {
     }
 
     fn short_rates(&self) -> Rates {
+        let cache_write = self.cache_write.unwrap_or(self.input);
         Rates {
             input: self.input,
             cache_read: self.cached_input.unwrap_or(self.input),
-            cache_write: self.cache_write.unwrap_or(self.input),
+            cache_write,
+            cache_write_1h: self.cache_write_1h.unwrap_or(cache_write),
             output: self.output,
         }
     }
 
     /// No source states a long rate for cache writes; a write is at least input, and never gets cheaper.
     fn long_rates(&self, long: &LongContext) -> Rates {
+        let cache_write = self.cache_write.unwrap_or(long.input).max(long.input);
         Rates {
             input: long.input,
             cache_read: long.cached_input.unwrap_or(long.input),
-            cache_write: self.cache_write.unwrap_or(long.input).max(long.input),
+            cache_write,
+            cache_write_1h: self.cache_write_1h.unwrap_or(cache_write).max(cache_write),
             output: long.output,
         }
     }
@@ -168,6 +180,7 @@ mod tests {
         output: NanoUsd(10_000_000_000),
         cached_input: Some(NanoUsd(200_000_000)),
         cache_write: Some(NanoUsd(2_500_000_000)),
+        cache_write_1h: None,
         long_context: Some(LongContext {
             above_input_tokens: 272_000,
             input: NanoUsd(4_000_000_000),
@@ -178,7 +191,7 @@ mod tests {
     };
 
     fn classes(input: u64, cache_read: u64, cache_write: u64, output: u64) -> TokenClasses {
-        TokenClasses { input, cache_read, cache_write, output }
+        TokenClasses { input, cache_read, cache_write, output, ..TokenClasses::default() }
     }
 
     #[test]
@@ -186,6 +199,21 @@ mod tests {
         // 1000 * $2 + 2000 * $0.20 + 300 * $2.50 + 400 * $10 = $7,150 for a million = 7,150,000 nano dollars.
         assert_eq!(GPT.cost(&classes(1000, 2000, 300, 400)), NanoUsd(7_150_000));
         assert_eq!(GPT.cost(&classes(0, 0, 0, 0)), NanoUsd::ZERO);
+    }
+
+    #[test]
+    fn what_a_cache_keeps_for_an_hour_has_a_rate_of_its_own() {
+        let price = Price { cache_write_1h: Some(NanoUsd(4_000_000_000)), ..GPT };
+        let kept = |cache_write_1h| TokenClasses { cache_write_1h, ..classes(0, 0, 300, 0) };
+        // 200 * $2.50 + 100 * $4.
+        assert_eq!(price.cost(&kept(100)), NanoUsd(900_000));
+        assert_eq!(price.cost(&kept(300)), NanoUsd(1_200_000));
+        // A part is no more than the whole; and without a rate it costs what other writes cost.
+        assert_eq!(price.cost(&kept(400)), price.cost(&kept(300)));
+        assert_eq!(GPT.cost(&kept(100)), GPT.cost(&kept(0)));
+        // Long requests' rates never make it cheaper than other writes.
+        let long = TokenClasses { cache_write_1h: 10, ..classes(300_000, 0, 10, 0) };
+        assert_eq!(price.cost(&long), NanoUsd(300_010 * 4_000));
     }
 
     #[test]

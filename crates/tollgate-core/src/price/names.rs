@@ -44,7 +44,11 @@ fn without_version(model: &str) -> &str {
     if let Some(name) = model.strip_suffix("-latest") {
         return name;
     }
-    let is_version = |version: &str| is_number(version) && matches!(version.len(), 3 | 8);
+    let is_version = |version: &str| match version.len() {
+        3 | 8 => is_number(version),
+        4 => is_year_and_month(version) || is_month_and_day(version),
+        _ => false,
+    };
     let cut = model.rsplit_once(['-', '@']).filter(|(_, version)| is_version(version));
     if let Some((name, _)) = cut {
         return name;
@@ -55,6 +59,21 @@ fn without_version(model: &str) -> &str {
         (Some(day), Some(month), Some(year), Some(name)) if of(day, 2) && of(month, 2) && of(year, 4) => name,
         _ => model,
     }
+}
+
+/// `2506`, as Mistral dates its models; nobody had models to sell before 2020.
+fn is_year_and_month(text: &str) -> bool {
+    number_pair(text).is_some_and(|(year, month)| (20..=49).contains(&year) && (1..=12).contains(&month))
+}
+
+/// `0613`, as OpenAI dated its first ones.
+fn is_month_and_day(text: &str) -> bool {
+    number_pair(text).is_some_and(|(month, day)| (1..=12).contains(&month) && (1..=31).contains(&day))
+}
+
+fn number_pair(text: &str) -> Option<(u8, u8)> {
+    let (first, second) = text.split_at_checked(2)?;
+    (is_number(text)).then_some((first.parse().ok()?, second.parse().ok()?))
 }
 
 fn is_number(text: &str) -> bool {
@@ -73,6 +92,11 @@ mod tests {
             ("claude@20251001", "claude"),
             ("gemini-001", "gemini"),
             ("mistral-latest", "mistral"),
+            ("mistral-small-2506", "mistral-small"),
+            ("gpt-4-0613", "gpt-4"),
+            ("model-2513", "model-2513"),
+            ("model-1999", "model-1999"),
+            ("model-8192", "model-8192"),
             ("gpt-5", "gpt-5"),
             ("gpt-5-1", "gpt-5-1"),
             ("llama-70b", "llama-70b"),

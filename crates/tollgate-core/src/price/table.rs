@@ -51,6 +51,7 @@ struct RawPrice {
     output: NanoUsd,
     cached_input: Option<NanoUsd>,
     cache_write: Option<NanoUsd>,
+    cache_write_1h: Option<NanoUsd>,
     long_context: Option<RawLongContext>,
     max_output_tokens: Option<u64>,
     /// Other names of the model.
@@ -85,6 +86,7 @@ impl PriceTable {
                 output: row.output,
                 cached_input: row.cached_input,
                 cache_write: row.cache_write,
+                cache_write_1h: row.cache_write_1h,
                 long_context: row.long_context.map(|long| LongContext {
                     above_input_tokens: long.above_input_tokens,
                     input: long.input,
@@ -135,7 +137,7 @@ impl PriceTable {
 
     /// A model's price by its exact name or an alias, else by what is left of the name step by step: without a provider
     /// (`openai/gpt-5`, `us.` of Bedrock's profiles), without a revision (`-v1:0`), without a version (`-2026-03-17`,
-    /// `-20251001`, `@20251001`, `-001`, `-latest`), without a vendor (`anthropic.`). Returns the name it is listed
+    /// `-20251001`, `@20251001`, `-2506`, `-001`, `-latest`), without a vendor (`anthropic.`). Returns the name it is listed
     /// under as well. A name that had to be shortened never finds a free model: a guess may not make a request cost
     /// nothing.
     pub fn find(&self, model: &str) -> Option<(&str, &Price)> {
@@ -181,6 +183,7 @@ fn ceiling<'a>(prices: impl Iterator<Item = &'a Price>) -> Price {
         output: short.output,
         cached_input: Some(short.cache_read),
         cache_write: Some(short.cache_write),
+        cache_write_1h: Some(short.cache_write_1h),
         long_context: threshold.map(|above_input_tokens| LongContext {
             above_input_tokens,
             input: long.input,
@@ -300,7 +303,7 @@ mod tests {
             input in 0u64..400_000, cache_read in 0u64..400_000, cache_write in 0u64..400_000, output in 0u64..400_000,
         ) {
             let table = PriceTable::builtin();
-            let usage = TokenClasses { input, cache_read, cache_write, output };
+            let usage = TokenClasses { input, cache_read, cache_write, cache_write_1h: cache_write / 2, output };
             let ceiling = table.ceiling().cost(&usage);
             for (model, price) in &table.prices {
                 prop_assert!(price.cost(&usage) <= ceiling, "{}", model);

@@ -15,6 +15,8 @@ pub enum Dialect {
     OpenAiEmbeddings,
     /// `POST .../v1/messages`, by Anthropic, and by Vertex as `...:rawPredict` and `...:streamRawPredict`.
     AnthropicMessages,
+    /// `POST .../v1/messages/batches`, by Anthropic: many messages, answered later.
+    AnthropicBatches,
     /// `POST .../{model}:generateContent` and its like, by Gemini and Vertex.
     Gemini,
     /// `POST .../model/{model}/converse` and `converse-stream`, by AWS.

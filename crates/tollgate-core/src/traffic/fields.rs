@@ -24,6 +24,10 @@ pub enum RequestField {
     StreamOptions,
     /// Whether the stream shall end with the usage.
     IncludeUsage,
+    /// The model's name in each of several requests.
+    ModelOfMany,
+    /// The most tokens that an answer to one of several requests may have: the largest counts.
+    CapOfMany,
     /// One message of the conversation.
     Message,
     /// Text for the model; numbers are tokens already.

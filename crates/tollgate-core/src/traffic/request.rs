@@ -14,6 +14,8 @@ use calls::{Called, Calls};
 
 /// Longer model names are kept to this length; no price list has one.
 pub const MODEL_BYTES_MAX: usize = 128;
+/// Stands for the model of a batch that is for several: a cheap one must not stand for a dear one.
+const SEVERAL_MODELS: &str = "several";
 /// What a chat template adds to each message: role and separators, three to four tokens in the templates known.
 const TOKENS_PER_MESSAGE: u64 = 4;
 /// An image, sound or document, whatever its size: providers charge by resolution, length or pages, which encoded bytes
@@ -90,6 +92,9 @@ struct Reading {
     uses_model: bool,
     model: Short<MODEL_BYTES_MAX>,
     has_model: bool,
+    /// The first model of several requests.
+    first_model: Option<Short<MODEL_BYTES_MAX>>,
+    several_models: bool,
     caps: [Option<u64>; CAP_NAMES_MAX],
     choices: [Option<u64>; CHOICES_NAMES_MAX],
     prompts: u64,
@@ -117,6 +122,8 @@ impl Reading {
             uses_model: spec.uses_model,
             model: Short::new(),
             has_model: false,
+            first_model: None,
+            several_models: false,
             caps: [None; CAP_NAMES_MAX],
             choices: [None; CHOICES_NAMES_MAX],
             prompts: 0,
@@ -131,7 +138,10 @@ impl Reading {
 
     fn facts(self, malformed: bool, body_bytes: u64) -> RequestFacts {
         let by_size = if malformed { body_bytes.div_ceil(BYTES_PER_TOKEN) } else { 0 };
-        let name = || String::from_utf8_lossy(self.model.kept()).into_owned();
+        let name = || match self.several_models {
+            true => SEVERAL_MODELS.to_owned(),
+            false => String::from_utf8_lossy(self.model.kept()).into_owned(),
+        };
         let choices = self.choices.into_iter().flatten().max().unwrap_or(1).max(1);
         let Called { calls, tool, id } = self.calls.ended();
         let (output_cap, input) = match self.uses_model {
@@ -209,6 +219,18 @@ impl Visitor<Field> for Reading {
                     self.has_model = matches!(start, Event::TextStart);
                 }
             },
+            Field::ModelOfMany => {
+                self.visit(Field::Model, event);
+                if matches!(event, Event::TextEnd) {
+                    let first = self.first_model.get_or_insert(self.model);
+                    self.several_models |= first.kept() != self.model.kept();
+                }
+            }
+            Field::CapOfMany => {
+                if let Some(cap) = self.caps.first_mut() {
+                    *cap = (*cap).max(amount(event));
+                }
+            }
             Field::OutputCap(name) => {
                 if let Some(cap) = self.caps.get_mut(name) {
                     *cap = amount(event);

@@ -14,6 +14,8 @@ pub struct Usage {
     pub cache_read: Option<u64>,
     /// Input written to a cache.
     pub cache_write: Option<u64>,
+    /// The part of the input written to a cache that is kept for an hour.
+    pub cache_write_1h: Option<u64>,
     /// Output, with what the model reasoned.
     pub output: Option<u64>,
     /// The part of the output that was reasoning.
@@ -137,6 +139,7 @@ impl Counters {
                 .cache_write_within
                 .or(self.cache_write)
                 .or(sum([self.cache_write_short, self.cache_write_long])),
+            cache_write_1h: self.cache_write_long,
             // Embeddings report the input and a total, and so does Gemini where nothing was said.
             output: self.output.map(|output| output.saturating_add(beside)).or_else(output_left),
             reasoning: self.reasoning.or(self.reasoning_beside),
@@ -153,6 +156,7 @@ impl Usage {
             input: input_side(self.input, start.input),
             cache_read: input_side(self.cache_read, start.cache_read),
             cache_write: input_side(self.cache_write, start.cache_write),
+            cache_write_1h: input_side(self.cache_write_1h, start.cache_write_1h),
             output: self.output.or(start.output),
             reasoning: self.reasoning.or(start.reasoning),
         }
@@ -219,7 +223,7 @@ mod tests {
     #[test]
     fn parts_of_cache_writes_stand_in_for_their_sum() {
         let parts = [(Counter::CacheWriteShort, 88), (Counter::CacheWriteLong, 100)];
-        assert_eq!(usage(&parts).cache_write, Some(188));
+        assert_eq!((usage(&parts).cache_write, usage(&parts).cache_write_1h), (Some(188), Some(100)));
         assert_eq!(usage(&[parts[0], parts[1], (Counter::CacheWrite, 190)]).cache_write, Some(190));
     }
 
@@ -229,6 +233,7 @@ mod tests {
             input: Some(21),
             cache_read: Some(5),
             cache_write: None,
+            cache_write_1h: Some(3),
             output: Some(1),
             reasoning: None,
         };
@@ -240,6 +245,7 @@ mod tests {
                 input: Some(21),
                 cache_read: Some(5),
                 cache_write: Some(0),
+                cache_write_1h: Some(3),
                 output: Some(0),
                 reasoning: None
             }

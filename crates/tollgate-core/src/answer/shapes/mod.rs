@@ -64,7 +64,7 @@ impl Shape {
             Some(OpenAiChat | OpenAiCompletions | OpenAiResponses | OpenAiEmbeddings | LlamaCpp) => {
                 Self::OpenAi
             }
-            Some(AnthropicMessages) => Self::Anthropic,
+            Some(AnthropicMessages | AnthropicBatches) => Self::Anthropic,
             Some(Dialect::Gemini) => Self::Gemini,
             Some(BedrockConverse | BedrockInvoke) => Self::Bedrock,
             Some(Dialect::Cohere) => Self::Cohere,

@@ -51,6 +51,7 @@ fn price(raw: &PriceConfig) -> Price {
         output: read(raw.output),
         cached_input: raw.cached_input.map(read),
         cache_write: raw.cache_write.map(read),
+        cache_write_1h: raw.cache_write_1h.map(read),
         long_context: raw.long_context.as_ref().map(|long| LongContext {
             above_input_tokens: long.above_input_tokens,
             input: read(long.input),

@@ -89,6 +89,9 @@ config! {
         /// Input written to a cache; the price of input if absent.
         #[serde(default)]
         pub cache_write: Option<Amount>,
+        /// Input written to a cache for an hour, as Anthropic reports it; the price of other writes if absent.
+        #[serde(default)]
+        pub cache_write_1h: Option<Amount>,
         /// Dearer prices for requests with long input.
         #[serde(default)]
         pub long_context: Option<LongContextConfig>,

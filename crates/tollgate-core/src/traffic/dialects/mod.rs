@@ -1,5 +1,6 @@
 //! The wire formats, one file each, and the table of them.
 
+mod anthropic_batches;
 mod anthropic_messages;
 mod bedrock_converse;
 mod bedrock_invoke;
@@ -83,12 +84,13 @@ impl Spec {
 }
 
 /// A new dialect is a file with its [`Spec`] and a line here.
-pub(super) static ALL: [&Spec; 15] = [
+pub(super) static ALL: [&Spec; 16] = [
     &openai_chat::SPEC,
     &openai_completions::SPEC,
     &openai_responses::SPEC,
     &openai_embeddings::SPEC,
     &anthropic_messages::SPEC,
+    &anthropic_batches::SPEC,
     &gemini::SPEC,
     &bedrock_converse::SPEC,
     &bedrock_invoke::SPEC,

@@ -91,6 +91,34 @@ fn each_prompt_of_a_list_gets_its_answers() {
 }
 
 #[test]
+fn a_batch_is_all_of_its_requests() {
+    let request = |model: &str, cap: u64, text: &str| {
+        json!({"custom_id": "a", "params": {"model": model, "max_tokens": cap, "system": text,
+            "messages": [{"role": "user", "content": [{"type": "text", "text": text}]}]}})
+    };
+    let words = "some words that are read for each of the requests ".repeat(10);
+    let facts = |requests: &[Value]| {
+        let body = json!({"requests": requests}).to_string();
+        inspect_request(Dialect::AnthropicBatches, body.as_bytes())
+    };
+    let one = facts(&[request("claude-a", 100, &words)]);
+    assert_eq!((one.model.as_deref(), one.output_cap, one.choices), (Some("claude-a"), Some(100), 1));
+    assert!(one.input_estimate.0 > 180, "{one:?}");
+    let (dear, cheap) = (request("claude-a", 900, &words), request("claude-a", 10, &words));
+    let three = facts(&[cheap.clone(), dear.clone(), cheap.clone()]);
+    assert_eq!((three.output_cap, three.choices), (Some(900), 3));
+    assert!(three.input_estimate.0 > 5 * one.input_estimate.0 / 2);
+    let mixed = facts(&[dear, request("claude-b", 10, "x")]);
+    assert_eq!(mixed.model.as_deref(), Some(SEVERAL_MODELS));
+    // An id is not for the model, and a batch without requests still costs something.
+    assert_eq!(facts(&[]).input_estimate.0, 1);
+    // A picture is one, whatever its size.
+    let image = json!({"type": "image", "source": {"type": "base64", "data": "iVBORw0KGgo".repeat(1000)}});
+    let seen = facts(&[json!({"params": {"model": "m", "messages": [{"role": "user", "content": [image]}]}})]);
+    assert!(seen.input_estimate.0 < 2 * TOKENS_PER_MEDIUM, "{seen:?}");
+}
+
+#[test]
 fn a_stream_is_what_the_dialect_gives_unasked() {
     let streams = |body: &str| inspect_request(Dialect::Ollama, body.as_bytes()).stream;
     assert!(streams("{}") && streams(r#"{"stream":true}"#));

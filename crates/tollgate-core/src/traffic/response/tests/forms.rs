@@ -150,6 +150,9 @@ fn vectors_are_no_output() {
 
 #[test]
 fn an_answer_that_is_fetched_later_is_told_from_an_empty_one() {
+    let batch = r#"{"id":"msgbatch_1","type":"message_batch","processing_status":"in_progress"}"#;
+    let batch = read(Dialect::AnthropicBatches, &[batch.as_bytes()]);
+    assert!(batch.deferred && batch.finished && !batch.reported);
     let deferred = |body: &str| read(Dialect::OpenAiResponses, &[body.as_bytes()]).deferred;
     assert!(deferred(r#"{"status":"queued","output":[],"usage":null}"#));
     assert!(deferred(r#"{"status":"completed","status":"in_progress"}"#));
