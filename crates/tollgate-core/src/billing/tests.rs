@@ -88,6 +88,24 @@ fn what_the_provider_reports_is_what_is_charged() {
 }
 
 #[test]
+fn what_a_cache_keeps_for_an_hour_is_charged_as_that() {
+    let policy = policy(
+        json!({"prices": {"overrides": {"m": {"input": 1, "output": 10, "cache_write": 2, "cache_write_1h": 3}}}}),
+    );
+    let usage = Usage {
+        input: Some(0),
+        cache_write: Some(100),
+        cache_write_1h: Some(40),
+        output: Some(0),
+        ..Usage::default()
+    };
+    let seen = Observed { usage, reported: true, body_bytes: 9, finished: true, ..Observed::default() };
+    let charged = charged_under(&policy, &seen, WHOLE);
+    assert_eq!(charged.amounts.cost, NanoUsd(60 * 2000 + 40 * 3000));
+    assert_eq!((charged.tokens.cache_write, charged.amounts.input), (100, TokenCount(100)));
+}
+
+#[test]
 fn an_upstream_error_costs_nothing_unless_the_policy_says_so() {
     let failed = Ending { status: 500, complete: true };
     let refunded = charged(&Observed::default(), failed);

@@ -114,7 +114,8 @@ fn a_batch_is_all_of_its_requests() {
     assert_eq!(facts(&[]).input_estimate.0, 1);
     // A picture is one, whatever its size.
     let image = json!({"type": "image", "source": {"type": "base64", "data": "iVBORw0KGgo".repeat(1000)}});
-    let seen = facts(&[json!({"params": {"model": "m", "messages": [{"role": "user", "content": [image]}]}})]);
+    let seen =
+        facts(&[json!({"params": {"model": "m", "messages": [{"role": "user", "content": [image]}]}})]);
     assert!(seen.input_estimate.0 < 2 * TOKENS_PER_MEDIUM, "{seen:?}");
 }
 
