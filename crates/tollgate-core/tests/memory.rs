@@ -36,8 +36,6 @@ const LINE: usize = 20 << 20;
 
 /// What a reader may hold: its own state and the windows of a decoder.
 const HELD_MAX: usize = 128 << 10;
-/// What is held of an event until it is known whether the usage is in it, besides.
-const EVENT_HELD_MAX: usize = 1 << 20;
 
 /// The most that was held while this ran, beyond what was held before.
 fn held_by<T>(run: impl FnOnce() -> T) -> (usize, T) {
@@ -163,7 +161,7 @@ fn stripped() {
             (0..*times).for_each(|_| pass(chunk));
             pass(end);
         });
-        assert!(held <= EVENT_HELD_MAX, "{name}: {held}");
+        assert!(held <= HELD_MAX, "{name}: {held}");
     }
 }
 
