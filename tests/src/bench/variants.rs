@@ -25,8 +25,8 @@ pub struct Variant {
 
 impl Variant {
     /// All variants, in the order of the report.
-    pub const NAMES: [&str; 5] =
-        ["plain", "empty_wasm", "local_ratelimit", "tollgate_headers", "tollgate_full"];
+    pub const NAMES: [&str; 6] =
+        ["plain", "empty_wasm", "local_ratelimit", "tollgate_headers", "tollgate_full", "tollgate_example"];
 
     /// Starts one.
     pub async fn start(name: &str, upstream: &Upstream) -> anyhow::Result<Self> {
@@ -53,6 +53,18 @@ impl Variant {
                 config.connection_manager().remove("access_log");
                 config
             }
+            "tollgate_full" => {
+                let ledger = ledger.insert(Ledger::start(None).await?);
+                let mut config = EnvoyConfig::example(models, ledger.address())?;
+                config.policy(|policy| {
+                    let ledger = policy.remove("ledger");
+                    *policy = full().as_object().cloned().unwrap_or_default();
+                    policy.extend(ledger.map(|ledger| ("ledger".into(), ledger)));
+                });
+                config.connection_manager().remove("access_log");
+                config
+            }
+            // All of the example, and its journal.
             _ => {
                 let ledger = ledger.insert(Ledger::start(None).await?);
                 let mut config = EnvoyConfig::example(models, ledger.address())?;
@@ -83,6 +95,21 @@ fn headers_only() -> Value {
         "tiers": {"bench": {"limits": [
             {"name": "requests-per-minute", "meter": "requests", "rate": {"amount": PLENTY, "per": "minute"}},
             {"name": "requests-per-day", "meter": "requests", "quota": {"amount": PLENTY, "per": "day"}},
+            {"name": "concurrent-requests", "concurrency": CONCURRENCY},
+        ]}},
+    })
+}
+
+/// Five limits on requests, tokens and cost, which take the body, a price and the answer's usage. Tallies go to the ledger.
+fn full() -> Value {
+    json!({
+        "name": "bench",
+        "identity": identity(),
+        "tiers": {"bench": {"limits": [
+            {"name": "requests-per-minute", "meter": "requests", "rate": {"amount": PLENTY, "per": "minute"}},
+            {"name": "tokens-per-minute", "meter": "tokens", "rate": {"amount": PLENTY, "per": "minute"}},
+            {"name": "requests-per-day", "meter": "requests", "quota": {"amount": PLENTY, "per": "day"}},
+            {"name": "cost-per-month", "meter": "cost", "quota": {"amount": PLENTY, "per": "month"}},
             {"name": "concurrent-requests", "concurrency": CONCURRENCY},
         ]}},
     })
