@@ -6,7 +6,7 @@ use log::{error, warn};
 use tollgate_core::billing::{Calibration, Predictor};
 use tollgate_core::decided::Decided;
 use tollgate_core::limit::Owner;
-use tollgate_core::limiter::{Amounts, Limiter, Reservation, Undecided};
+use tollgate_core::limiter::{Amounts, Limiter, Reservation, Status, Undecided};
 use tollgate_core::load::{self, Load, Others};
 use tollgate_core::outbox::Outbox;
 use tollgate_core::policy::{Overrides, Policy};
@@ -109,11 +109,19 @@ impl Worker {
         Ok(Self { policy, store, root, state: RefCell::new(state) })
     }
 
-    /// Settles a reservation, now or on a later tick.
-    pub fn settle(&self, state: &mut State, now: Now, reservation: Reservation, actual: &Amounts) {
+    /// Settles a reservation, now or on a later tick. `statuses` is how the limits stood when it was made.
+    pub fn settle(
+        &self,
+        state: &mut State,
+        now: Now,
+        reservation: Reservation,
+        statuses: &[Status],
+        actual: &Amounts,
+    ) {
         let accounts = self.accounts_waited_for(&reservation);
-        if let Err((rest, error)) = state.limiter.settle(&self.policy, &self.store, now, reservation, actual)
-        {
+        let settled =
+            state.limiter.settle_later(&self.policy, &self.store, now, reservation, statuses, actual);
+        if let Err((rest, error)) = settled {
             state.metrics.count("tollgate_settle_retries", 1);
             if state.unsettled.len() < UNSETTLED_MAX {
                 state.unsettled.push((rest, *actual));
@@ -166,6 +174,18 @@ impl Worker {
         state.waiting.arm(host::now().mono_ns, true);
     }
 
+    /// Enters in shared data what was settled and waits.
+    fn flush(&self, state: &mut State, now: Now) {
+        if let Err(error) = state.limiter.flush(&self.policy, &self.store, now) {
+            warn!("settlements wait for the next tick: {error}");
+        }
+    }
+
+    /// The VM ends: a new configuration has its own.
+    pub fn end(&self) {
+        self.flush(&mut self.state.borrow_mut(), host::now());
+    }
+
     fn chores(&self, state: &mut State, now: Now) {
         if let Some(policy) = &self.policy.load {
             self.exchange_load(policy, state, now);
@@ -180,8 +200,9 @@ impl Worker {
             }
         }
         for (reservation, actual) in core::mem::take(&mut state.unsettled) {
-            self.settle(state, now, reservation, &actual);
+            self.settle(state, now, reservation, &[], &actual);
         }
+        self.flush(state, now);
         state.metrics.flush();
         state.decided.tick(&mut state.overrides, now.wall_ms());
         Link::tick(self, state, now);

@@ -31,7 +31,8 @@ impl Stream {
         };
         if let Some(admission) = &mut admission {
             count::charge(state, &charged);
-            worker.settle(state, now, core::mem::take(&mut admission.reservation), &charged.amounts);
+            let reservation = core::mem::take(&mut admission.reservation);
+            worker.settle(state, now, reservation, &admission.statuses, &charged.amounts);
         }
         if self.caller.consumer.is_empty() {
             return;

@@ -64,8 +64,12 @@ impl Share {
 
     /// `used` of `limit` units.
     pub fn of(used: u64, limit: u64) -> Self {
-        let share = u128::from(used.min(limit)) * 255 / u128::from(limit.max(1));
-        Self(share as u8)
+        let (used, limit) = (used.min(limit), limit.max(1));
+        let share = match used.checked_mul(255) {
+            Some(parts) => parts / limit,
+            None => used / (limit / 255),
+        };
+        Self(share.min(255) as u8)
     }
 }
 

@@ -114,6 +114,7 @@ impl Limiter {
             self.meet_owners(store)?;
             let (owners, tight) = (&self.owners, self.tight);
             let context = Context { policy, now, owner: self.owner, owners, tight };
+            self.later.correct(first.account, &context, &mut self.cells);
             context.take(&mut self.cells, group, &mut taken);
         }
         Ok(taken.refusal)

@@ -49,7 +49,8 @@ impl Limiter {
         Slot::Accounts(account as u32 & (self.process.slots - 1))
     }
 
-    /// Changes one account by compare-and-swap. The step says whether there is anything to write. What
+    /// Changes one account by compare-and-swap, and makes the corrections that wait there. The step says whether there is
+    /// anything to write. What
     /// [`Limiter::looked`] holds of the slot, if anything, stands in for the first look at it.
     pub(super) fn change<T: OfAccount>(
         &mut self,
@@ -73,12 +74,14 @@ impl Limiter {
             self.meet_owners(store)?;
             let (owners, tight) = (&self.owners, self.tight);
             let context = Context { policy, now, owner: self.owner, owners, tight };
+            self.later.correct(account, &context, &mut self.cells);
             if step(&context, &mut self.cells, group) == Changed::Nothing {
                 return Ok(written);
             }
             let at = (now.mono_ns, now.wall_s());
             written.evicted = write_account(&self.old, account, &self.cells, at, &mut self.new);
             if store.swap(slot, &self.new, expected)? == Swap::Done {
+                self.later.written(account);
                 return Ok(written);
             }
             written.retries += 1;

@@ -8,6 +8,7 @@ mod amounts;
 mod change;
 mod context;
 mod decision;
+mod later;
 mod plan;
 mod process;
 mod settle;
@@ -37,6 +38,7 @@ pub struct Limiter {
     owners: Owners,
     /// The models are strained: rates are tightened.
     tight: bool,
+    later: later::Later,
     limits: Vec<LimitId>,
     charges: Vec<Charge>,
     cells: Vec<Cell>,
@@ -65,6 +67,7 @@ impl Limiter {
             owner,
             owners: Owners::default(),
             tight: false,
+            later: later::Later::default(),
             limits: Vec::new(),
             charges: Vec::new(),
             cells: Vec::new(),

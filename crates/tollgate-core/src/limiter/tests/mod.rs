@@ -3,6 +3,7 @@
 mod actions;
 mod changes;
 mod kinds;
+mod later;
 mod resets;
 mod simulation;
 mod tightening;

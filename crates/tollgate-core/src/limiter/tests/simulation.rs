@@ -2,7 +2,6 @@
 //! promises; who asks for half as much again gets nearly all of it; and crashes, clocks that step and lost swaps change
 //! neither, nor do they leave anything behind.
 
-use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 
 use super::*;
@@ -43,6 +42,10 @@ fn kinds() -> Vec<serde_json::Value> {
         quota(json!("week"), "America/New_York"),
         quota(json!("month"), "UTC"),
         quota(json!({"every": {"days": 3, "from": "2026-01-01"}}), "Europe/Berlin"),
+        // So large that corrections wait, until half of them is used.
+        json!({"meter": "tokens", "quota": {"amount": 16_000, "per": "day", "zone": "Europe/Berlin"}}),
+        json!({"meter": "tokens", "rate": {"amount": 16_000, "per": "hour", "burst": 16_000}}),
+        json!({"meter": "tokens", "window": {"amount": 16_000, "per": "day"}}),
         json!({"concurrency": 4}),
     ]
 }
@@ -64,6 +67,7 @@ struct Flight {
     owner: u32,
     ends_ns: u64,
     actual: u64,
+    statuses: Vec<Status>,
     reservation: Reservation,
 }
 
@@ -132,6 +136,7 @@ impl World {
             let now = self.now();
             for worker in &mut self.workers {
                 while worker.beat(&self.store, now).is_err() {}
+                while worker.flush(&self.policy, &self.store, now).is_err() {}
             }
         }
         let due: Vec<usize> =
@@ -148,9 +153,10 @@ impl World {
         let mut rest = Some(flight.reservation);
         while let Some(reservation) = rest.take() {
             let actual = tokens(0, flight.actual).bound;
-            if let Err((again, _)) =
-                self.workers[index].settle(&self.policy, &self.store, now, reservation, &actual)
-            {
+            let worker = &mut self.workers[index];
+            let settled =
+                worker.settle_later(&self.policy, &self.store, now, reservation, &flight.statuses, &actual);
+            if let Err((again, _)) = settled {
                 rest = Some(again);
             }
         }
@@ -173,6 +179,7 @@ impl World {
             owner: self.owners[index],
             ends_ns: at_ns + lasts_ns,
             actual: expected,
+            statuses: admission.statuses,
             reservation: admission.reservation,
         });
         true
@@ -423,7 +430,7 @@ fn who_asks_for_half_as_much_again_gets_nearly_all_of_a_rate_or_a_window() {
 
 #[test]
 fn who_asks_for_half_as_much_again_gets_all_of_every_quota_over_the_change_of_clocks() {
-    let zone = TimeZone::get("Europe/Berlin").unwrap();
+    let zone = crate::zones::zone("Europe/Berlin").unwrap();
     let hours =
         json!({"meter": "requests", "quota": {"amount": 200, "per": "hour", "zone": "Europe/Berlin"}});
     let days = json!({"meter": "tokens", "quota": {"amount": 20_000, "per": "day", "zone": "Europe/Berlin"}});
