@@ -5,7 +5,7 @@ use tollgate_core::policy::config::Certificate;
 
 use crate::host;
 
-/// Request headers, in the ABI's form: count (u32), the lengths of each key and value (2 x u32), then each with a NUL.
+/// Headers of a request or a response, in the ABI's form: count (u32), the lengths of each key and value (2 x u32), then each with a NUL.
 #[derive(Debug, Default)]
 pub struct Headers {
     bytes: Vec<u8>,
@@ -45,7 +45,8 @@ impl Headers {
     /// Names that begin like this.
     pub fn names_with<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a str> {
         self.pairs()
-            .filter_map(move |(key, _)| core::str::from_utf8(key).ok().filter(|key| key.starts_with(prefix)))
+            .filter(move |(key, _)| key.starts_with(prefix.as_bytes()))
+            .filter_map(|(key, _)| core::str::from_utf8(key).ok())
     }
 }
 

@@ -4,6 +4,7 @@
 //! requests of a whole worker, so here every call returns what Envoy said.
 #![allow(unsafe_code)]
 
+use core::cell::Cell;
 use core::ptr::{null, null_mut};
 use core::time::Duration;
 
@@ -56,6 +57,13 @@ unsafe extern "C" {
         size: *mut usize,
     ) -> u32;
     fn proxy_replace_header_map_value(
+        map: u32,
+        key: *const u8,
+        key_size: usize,
+        value: *const u8,
+        size: usize,
+    ) -> u32;
+    fn proxy_add_header_map_value(
         map: u32,
         key: *const u8,
         key_size: usize,
@@ -133,15 +141,34 @@ fn bytes(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Option<Ve
     }
 }
 
-/// Both clocks. The monotonic one is the machine's, hence the same for all workers.
-pub fn now() -> Now {
-    let (mut wall, mut mono_ns) = (0, 0);
-    // SAFETY: both calls write one u64.
+thread_local! {
+    /// How far the wall clock is ahead of the monotonic one, as [`read_wall_clock`] found it.
+    static WALL_AHEAD_NS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Reads the wall clock, for [`now`]. Call it with every tick: a step of the clock is seen by then.
+pub fn read_wall_clock() {
+    let mut wall = 0;
+    // SAFETY: writes one u64.
     unsafe {
         proxy_get_current_time_nanoseconds(&mut wall);
+    }
+    WALL_AHEAD_NS.set(wall.wrapping_sub(monotonic_ns()));
+}
+
+/// Both clocks, for the price of one call to the host. The monotonic one is the machine's, hence the same for all workers.
+pub fn now() -> Now {
+    let mono_ns = monotonic_ns();
+    Now { mono_ns, wall: UnixNanos(mono_ns.wrapping_add(WALL_AHEAD_NS.get())) }
+}
+
+fn monotonic_ns() -> u64 {
+    let mut mono_ns = 0;
+    // SAFETY: writes one u64.
+    unsafe {
         clock_time_get(1, 0, &mut mono_ns);
     }
-    Now { mono_ns, wall: UnixNanos(wall) }
+    mono_ns
 }
 
 /// Fills with random bytes from the operating system.
@@ -173,6 +200,14 @@ pub fn set_header(map: Map, name: &str, value: &str) -> Result<(), Failed> {
     // SAFETY: the host reads within the given lengths.
     check(unsafe {
         proxy_replace_header_map_value(map as u32, name.as_ptr(), name.len(), value.as_ptr(), value.len())
+    })
+}
+
+/// Adds a header that is not there: cheaper than to set it. Refused once the headers have been sent.
+pub fn add_header(map: Map, name: &str, value: &str) -> Result<(), Failed> {
+    // SAFETY: the host reads within the given lengths.
+    check(unsafe {
+        proxy_add_header_map_value(map as u32, name.as_ptr(), name.len(), value.as_ptr(), value.len())
     })
 }
 
@@ -354,10 +389,9 @@ impl SharedData {
     }
 
     fn key(&self, slot: Slot) -> String {
-        use core::fmt::Write as _;
-        let mut key = String::with_capacity(self.prefix.len() + 8);
+        let mut key = String::with_capacity(self.prefix.len() + 11);
         key.push_str(&self.prefix);
-        let _ = write!(key, "{slot}");
+        slot.name(&mut key);
         key
     }
 }

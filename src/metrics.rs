@@ -3,12 +3,16 @@
 //! Labels are part of the name, `.key=value` each; the `stats_tags` of the example configuration turn them into
 //! Prometheus labels. Envoy never frees a metric, so values come from the configuration and never from a client.
 
-use hashbrown::HashMap;
+use core::hash::{BuildHasher, Hasher};
+
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
 use crate::host::{self, Metric};
 
 #[derive(Debug)]
 struct Series {
+    name: String,
+    hash: u64,
     metric: Option<Metric>,
     pending: u64,
 }
@@ -16,38 +20,34 @@ struct Series {
 /// All series of this VM.
 #[derive(Debug, Default)]
 pub struct Metrics {
-    series: HashMap<String, Series>,
+    series: HashTable<Series>,
+    hasher: DefaultHashBuilder,
     histograms: HashMap<&'static str, Metric>,
-    /// Where names are put together: counting allocates nothing.
-    name: String,
 }
 
 impl Metrics {
     /// Adds to the counter of this name.
     pub fn count(&mut self, name: &str, by: u64) {
+        self.count_labelled(name, &[], by);
+    }
+
+    /// Adds to the counter of this name and these labels. An empty value is called `none`. A name is put together only
+    /// once: counting allocates nothing.
+    pub fn count_labelled(&mut self, name: &str, labels: &[(&str, &str)], by: u64) {
         if by == 0 {
             return;
         }
-        match self.series.get_mut(name) {
+        let mut hasher = self.hasher.build_hasher();
+        parts(name, labels).for_each(|part| hasher.write(part.as_bytes()));
+        let hash = hasher.finish();
+        match self.series.find_mut(hash, |series| is_made_of(&series.name, parts(name, labels))) {
             Some(series) => series.pending += by,
             None => {
-                self.series.insert(name.into(), Series { metric: None, pending: by });
+                let name = parts(name, labels).collect();
+                let series = Series { name, hash, metric: None, pending: by };
+                self.series.insert_unique(hash, series, |series| series.hash);
             }
         }
-    }
-
-    /// Adds to the counter of this name and these labels. An empty value is called `none`.
-    pub fn count_labelled(&mut self, name: &str, labels: &[(&str, &str)], by: u64) {
-        let mut all = core::mem::take(&mut self.name);
-        all.clear();
-        all.push_str(name);
-        for (key, value) in labels {
-            for part in [".", key, "=", if value.is_empty() { "none" } else { value }] {
-                all.push_str(part);
-            }
-        }
-        self.count(&all, by);
-        self.name = all;
     }
 
     /// Adds a value to a histogram, at once.
@@ -61,8 +61,8 @@ impl Metrics {
 
     /// Hands everything to Envoy.
     pub fn flush(&mut self) {
-        for (name, series) in self.series.iter_mut().filter(|(_, series)| series.pending > 0) {
-            let Some(metric) = series.metric.or_else(|| host::counter(name).ok()) else {
+        for series in self.series.iter_mut().filter(|series| series.pending > 0) {
+            let Some(metric) = series.metric.or_else(|| host::counter(&series.name).ok()) else {
                 continue;
             };
             series.metric = Some(metric);
@@ -71,4 +71,21 @@ impl Metrics {
             }
         }
     }
+}
+
+fn parts<'a>(name: &'a str, labels: &'a [(&'a str, &'a str)]) -> impl Iterator<Item = &'a str> {
+    let labels =
+        labels.iter().flat_map(|(key, value)| [".", key, "=", if value.is_empty() { "none" } else { value }]);
+    core::iter::once(name).chain(labels)
+}
+
+fn is_made_of<'a>(name: &str, parts: impl Iterator<Item = &'a str>) -> bool {
+    let mut rest = name;
+    for part in parts {
+        match rest.strip_prefix(part) {
+            Some(after) => rest = after,
+            None => return false,
+        }
+    }
+    rest.is_empty()
 }

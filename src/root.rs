@@ -27,6 +27,7 @@ impl Root {
     fn configure(&mut self, size: usize) -> Result<(), String> {
         let bytes = if size == 0 { None } else { host::buffer(Buffer::Configuration, size) };
         let policy = Policy::from_bytes(&bytes.unwrap_or_default()).map_err(|error| error.to_string())?;
+        host::read_wall_clock();
         let worker = Worker::start(policy, self.id).map_err(|error| error.to_string())?;
         worker.state.borrow_mut().waiting.arm(host::now().mono_ns, true);
         self.worker = Some(Rc::new(worker));
@@ -35,6 +36,13 @@ impl Root {
 }
 
 impl Context for Root {
+    fn on_done(&mut self) -> bool {
+        if let Some(worker) = &self.worker {
+            worker.end();
+        }
+        true
+    }
+
     fn on_http_call_response(&mut self, token: u32, _headers: usize, body_size: usize, _trailers: usize) {
         if let Some(worker) = &self.worker {
             Link::answered(worker, token, body_size);
@@ -54,6 +62,7 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
+        host::read_wall_clock();
         if let Some(worker) = &self.worker {
             worker.tick();
         }

@@ -3,6 +3,7 @@
 use tollgate_core::traffic::{Dialect, ResponseParser, UsageStripper, ask_usage};
 
 use super::Stream;
+use crate::headers::Headers;
 use crate::host::{self, Buffer, Map};
 use crate::worker::State;
 
@@ -15,16 +16,14 @@ pub(super) struct Answer {
 
 impl Answer {
     /// For an answer whose headers are here. `asked` is what the client did not ask for.
-    pub fn new(state: &mut State, dialect: Dialect, asked: bool) -> Self {
-        let encoding = header("content-encoding");
-        let mut parser = ResponseParser::encoded(dialect, &encoding);
+    pub fn new(state: &mut State, dialect: Dialect, asked: bool, headers: &Headers) -> Self {
+        let encoding = headers.get("content-encoding").unwrap_or_default();
+        let mut parser = ResponseParser::encoded(dialect, encoding);
         if parser.is_unread() {
             state.metrics.count("tollgate_unread_encoding", 1);
         }
         for name in dialect.usage_headers() {
-            if let Some(value) = host::header(Map::Response, name)
-                && let Ok(value) = core::str::from_utf8(&value)
-            {
+            if let Some(value) = headers.get(name) {
                 parser.header(name, value);
             }
         }
@@ -57,10 +56,6 @@ impl Answer {
     pub const fn parser(&self) -> &ResponseParser {
         &self.parser
     }
-}
-
-fn header(name: &str) -> String {
-    host::header(Map::Response, name).and_then(|value| String::from_utf8(value).ok()).unwrap_or_default()
 }
 
 impl Stream {

@@ -49,7 +49,6 @@ impl Stream {
 
     /// Decides the request, with all that is known of it now.
     pub(super) fn decide(&mut self) -> Action {
-        self.decided = host::now();
         let worker = Rc::clone(&self.worker);
         let state = &mut *worker.state.borrow_mut();
         state.metrics.count("tollgate_checks", 1);

@@ -10,6 +10,7 @@ use tollgate_core::room::{PROMOTED, Rank};
 use tollgate_core::time::{NANOS_PER_SECOND, Now};
 
 use super::Stream;
+use crate::headers::Headers;
 use crate::host::{self, Map};
 use crate::worker::State;
 
@@ -88,12 +89,11 @@ impl Stream {
     }
 
     /// Reads what a model server reports; it is not the client's to know.
-    pub(super) fn read_load(&self) {
+    pub(super) fn read_load(&self, headers: &Headers) {
         let worker = &self.worker;
         let Some(policy) = worker.policy.load.as_ref().filter(|policy| policy.reads_reports()) else {
             return;
         };
-        let text = |name| host::header(Map::Response, name).and_then(|value| String::from_utf8(value).ok());
         let (mut utilisation, mut memory) = (None, Memory::default());
         let is = |wanted: &Option<String>, name: &str| wanted.as_deref() == Some(name);
         let mut take = |name: &str, value: f64| {
@@ -105,11 +105,11 @@ impl Stream {
                 memory.ssd = Some(value as u64);
             }
         };
-        if let Some(report) = text(REPORT) {
-            load::read(&report, &mut take);
+        if let Some(report) = headers.get(REPORT) {
+            load::read(report, &mut take);
             let _ = host::remove_header(Map::Response, REPORT);
-        } else if let Some(report) = text(BINARY_REPORT) {
-            load::read_binary(&report, &mut take);
+        } else if let Some(report) = headers.get(BINARY_REPORT) {
+            load::read_binary(report, &mut take);
             let _ = host::remove_header(Map::Response, BINARY_REPORT);
         }
         let state = &mut *worker.state.borrow_mut();

@@ -75,6 +75,7 @@ pub struct Stream {
     /// Bytes of the request's body that have passed unread.
     unread_bytes: u64,
     answer: Option<body::Answer>,
+    /// The time of the callback in which it is decided, or was.
     decided: Now,
     waited_ns: u64,
     ending: Ending,
@@ -188,10 +189,12 @@ impl HttpContext for Stream {
     fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
         match self.phase {
             Phase::Waiting if self.is_too_large(size as u64) => {
+                self.decided = host::now();
                 self.unread_bytes = size as u64;
                 self.larger(size as u64)
             }
             Phase::Waiting if end_of_stream => {
+                self.decided = host::now();
                 self.inspect(size);
                 self.decide()
             }
@@ -211,6 +214,7 @@ impl HttpContext for Stream {
     fn on_http_request_trailers(&mut self, _count: usize) -> Action {
         match self.phase {
             Phase::Waiting => {
+                self.decided = host::now();
                 // The body has been handed over already.
                 self.may_ask = false;
                 self.inspect(usize::MAX);
@@ -225,14 +229,14 @@ impl HttpContext for Stream {
         let Phase::Admitted(admission, _) = &self.phase else {
             return Action::Continue;
         };
-        let status = host::header(Map::Response, ":status");
-        let status = status.and_then(|bytes| core::str::from_utf8(&bytes).ok()?.parse().ok());
-        self.announce(admission);
-        self.read_load();
+        let headers = Headers::new(host::header_pairs(Map::Response).unwrap_or_default());
+        let status = headers.get(":status").and_then(|status| status.parse().ok());
+        self.announce(admission, &headers);
+        self.read_load(&headers);
         self.ending = Ending { status: status.unwrap_or(0), complete: end_of_stream };
         if let Some(dialect) = self.dialect().filter(|_| self.facts.is_some() && self.ending.status < 400) {
             let worker = Rc::clone(&self.worker);
-            let answer = body::Answer::new(&mut worker.state.borrow_mut(), dialect, self.asked);
+            let answer = body::Answer::new(&mut worker.state.borrow_mut(), dialect, self.asked, &headers);
             self.answer = Some(answer);
         }
         Action::Continue

@@ -8,7 +8,6 @@ use tollgate_core::policy::config::{Enforcement, LargerBodies};
 
 use super::{Phase, Stream};
 use crate::headers::Headers;
-use crate::host;
 
 impl Stream {
     /// What is done with a request whose body is still to come.
@@ -46,7 +45,6 @@ impl Stream {
         let worker = Rc::clone(&self.worker);
         let traffic = &worker.policy.traffic;
         if traffic.larger_bodies == LargerBodies::Refuse {
-            self.decided = host::now();
             let rejection = Rejection::BodyTooLarge(traffic.body_bytes_max);
             let answered = self.reject(&mut worker.state.borrow_mut(), rejection);
             if let Some(answered) = answered {
