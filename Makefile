@@ -9,8 +9,8 @@ export CARGO_TARGET_DIR
 LOCKED := $(if $(wildcard Cargo.lock),--locked)
 WASM_CARGO := tests/tools/wasm-cargo
 WASM := --target wasm32-wasip1
-# The filter is one small module that is loaded into every worker: built for size, its names left out, shrunk once more.
-FAT := CARGO_PROFILE_RELEASE_LTO=fat CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1 CARGO_PROFILE_RELEASE_OPT_LEVEL=s CARGO_PROFILE_RELEASE_STRIP=symbols
+# The filter is one small module that is loaded into every worker, in a profile of its own.
+FILTER := --config tests/tools/filter.toml
 # Crates that run natively: all but the filters, which can only be built for Envoy.
 NATIVE := --workspace --exclude tollgate-filter --exclude empty-filter --exclude trap-filter
 # Length of `make fuzz`, per target.
@@ -29,16 +29,16 @@ demo: build ## three tiers through a real Envoy, billed to the nano-dollar (KEEP
 	@"$(CARGO_TARGET_DIR)/release/demo"
 
 test: lint build ## everything CI runs: lints, unit tests, simulations, end-to-end scenarios in a real Envoy
-	$(CARGO) test $(LOCKED) -p tollgate-wire -p tollgate-core
+	$(CARGO) test $(LOCKED) -p tollgate-config -p tollgate-wire -p tollgate-core
 	$(CARGO) test $(LOCKED) --release -p tollgate-ledger -p tollgate-e2e
 	@echo
 	@ls -l "$(CARGO_TARGET_DIR)/wasm32-wasip1/release/tollgate_filter.wasm" | awk '{print "filter module: " $$5 " bytes"}'
 	@echo "make test: passed (formatting, clippy, build, wire, core, ledger, end to end)"
 
 build: tools ## the filter (target/wasm32-wasip1/release/tollgate_filter.wasm) and the command (target/release/tollgate)
-	$(FAT) $(WASM_CARGO) build $(LOCKED) --release $(WASM) -p tollgate-filter
+	$(WASM_CARGO) $(FILTER) build $(LOCKED) --release $(WASM) -p tollgate-filter
 	@tests/tools/shrink-wasm "$(CARGO_TARGET_DIR)/wasm32-wasip1/release/tollgate_filter.wasm"
-	$(FAT) $(WASM_CARGO) build $(LOCKED) --release $(WASM) -p empty-filter -p trap-filter
+	$(WASM_CARGO) $(FILTER) build $(LOCKED) --release $(WASM) -p empty-filter -p trap-filter
 	$(CARGO) build $(LOCKED) --release -p tollgate-ledger
 
 lint: tools ## formatting, and clippy without a warning
@@ -55,7 +55,7 @@ bench: build accuracy ## what it costs: criterion for the core, then Envoy's CPU
 	@$(MAKE) --no-print-directory v8
 
 v8: ## how fast bodies are read in V8, where the filter runs
-	@$(FAT) $(WASM_CARGO) build $(LOCKED) --release -q $(WASM) -p parser-bench
+	@$(WASM_CARGO) $(FILTER) build $(LOCKED) --release -q $(WASM) -p parser-bench
 	@tests/tools/shrink-wasm "$(CARGO_TARGET_DIR)/wasm32-wasip1/release/parser-bench.wasm"
 	@node --no-warnings tests/tools/run-wasi.mjs "$(CARGO_TARGET_DIR)/wasm32-wasip1/release/parser-bench.wasm"
 

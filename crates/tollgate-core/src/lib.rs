@@ -19,3 +19,4 @@ pub mod room;
 pub mod store;
 pub mod time;
 pub mod traffic;
+mod zones;

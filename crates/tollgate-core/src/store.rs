@@ -1,7 +1,5 @@
 //! Shared storage as the limiter sees it: a fixed set of slots, changed by compare-and-swap.
 
-use core::fmt;
-
 /// A place in shared storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Slot {
@@ -71,16 +69,41 @@ pub trait SharedStore {
     fn lost(&self, _attempt: u32) {}
 }
 
-impl fmt::Display for Slot {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Accounts(number) => write!(out, "{number:x}"),
-            Self::Owners => out.write_str("owners"),
-            Self::Process => out.write_str("process"),
-            Self::Bell => out.write_str("bell"),
-            Self::Load => out.write_str("load"),
-            Self::Opening => out.write_str("opening"),
-            Self::Calibration => out.write_str("calibration"),
+impl Slot {
+    /// Appends its name: accounts have their number in hexadecimal digits.
+    pub fn name(self, to: &mut String) {
+        to.push_str(match self {
+            Self::Accounts(number) => {
+                let digits = (u32::BITS - number.leading_zeros()).div_ceil(4).max(1);
+                let digit = |at| char::from_digit(number >> (4 * at) & 0xf, 16);
+                return to.extend((0..digits).rev().filter_map(digit));
+            }
+            Self::Owners => "owners",
+            Self::Process => "process",
+            Self::Bell => "bell",
+            Self::Load => "load",
+            Self::Opening => "opening",
+            Self::Calibration => "calibration",
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_have_names_of_their_own() {
+        for (slot, name) in [
+            (Slot::Accounts(0), "0"),
+            (Slot::Accounts(0x10), "10"),
+            (Slot::Accounts(0xdead_beef), "deadbeef"),
+            (Slot::Accounts(u32::MAX), "ffffffff"),
+            (Slot::Owners, "owners"),
+        ] {
+            let mut text = "tollgate.".to_owned();
+            slot.name(&mut text);
+            assert_eq!(text, format!("tollgate.{name}"));
         }
     }
 }

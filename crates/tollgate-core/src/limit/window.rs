@@ -167,7 +167,7 @@ mod tests {
     }
 
     fn calendar(period: Period, zone: &str, hour: i8, minute: i8) -> Calendar {
-        Calendar::new(period, TimeZone::get(zone).unwrap(), Time::constant(hour, minute, 0, 0))
+        Calendar::new(period, crate::zones::zone(zone).unwrap(), Time::constant(hour, minute, 0, 0))
     }
 
     #[test]

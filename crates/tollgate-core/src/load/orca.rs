@@ -7,7 +7,7 @@
 
 use serde_json::Value;
 
-use crate::policy::{Field, field};
+use crate::policy::config::protobuf::{Field, field};
 use crate::traffic::Decoder;
 
 /// The longest report that is read, in bytes. Envoy itself allows 60 KiB of headers.

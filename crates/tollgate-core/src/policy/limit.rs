@@ -107,33 +107,3 @@ impl Kind {
         }
     }
 }
-
-impl Meter {
-    /// The meter's unit in answers.
-    pub const fn unit(self) -> &'static str {
-        match self {
-            Self::Requests => "requests",
-            Self::Tokens => "tokens",
-            Self::InputTokens => "input-tokens",
-            Self::OutputTokens => "output-tokens",
-            Self::Cost => "nano-usd",
-            Self::Credits => "micro-credits",
-            Self::Ram => "megabytes-ram",
-            Self::Ssd => "megabytes-ssd",
-        }
-    }
-
-    /// True when the meter needs the request's body and the response's usage.
-    pub const fn reads_body(self) -> bool {
-        !matches!(self, Self::Requests | Self::Ram | Self::Ssd)
-    }
-
-    /// Decimals of the unit behind the one people write: dollars are counted in billionths.
-    pub(super) const fn decimals(self) -> u32 {
-        match self {
-            Self::Cost => 9,
-            Self::Credits => 6,
-            _ => 0,
-        }
-    }
-}

@@ -3,18 +3,15 @@
 mod access;
 mod action;
 mod address;
-mod amount;
 mod attributes;
 mod claim;
 mod compile;
-pub mod config;
 mod identity;
 mod index;
 mod limit;
 mod pricing;
 #[cfg(test)]
 mod tests;
-mod wire_struct;
 
 pub use access::{Access, NotEntitled, Overrides, Resets, Standing};
 pub use action::{ActionPrice, CreditValue, Unit, Work};
@@ -22,8 +19,7 @@ pub use attributes::{Attributes, Pattern};
 pub use identity::{ApiKeys, Caller, Identity, KnownKey, Lookup, Unidentified};
 pub use limit::{Kind, Limit, Meter};
 pub use pricing::{PriceRule, Pricing};
-pub use wire_struct::read_configuration;
-pub(crate) use wire_struct::{Field, field};
+pub use tollgate_config as config;
 
 use hashbrown::HashMap;
 
@@ -32,23 +28,7 @@ use crate::load;
 use crate::price::PriceTable;
 use crate::room::Bounds;
 use access::Entitlements;
-use config::{Contention, Dimension, Enforcement, UnknownModel};
-
-/// A configuration that was refused, and where.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{path}: {problem}")]
-pub struct ConfigError {
-    /// The field, as `tiers.free.limits[0].rate.amount`; `.` for the whole document.
-    pub path: String,
-    /// What is wrong with it.
-    pub problem: String,
-}
-
-impl ConfigError {
-    pub(crate) fn new(path: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self { path: path.into(), problem: problem.into() }
-    }
-}
+use config::{ConfigError, Contention, Dimension, Enforcement, UnknownModel};
 
 /// Index of a limit in its policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -154,11 +134,7 @@ impl Policy {
     /// # Errors
     /// The first field that is unknown, missing or wrong.
     pub fn from_json(value: serde_json::Value) -> Result<Self, ConfigError> {
-        let config = serde_path_to_error::deserialize::<_, config::Config>(value).map_err(|error| {
-            let path = error.path().to_string();
-            ConfigError::new(path, error.into_inner().to_string())
-        })?;
-        compile::policy(config)
+        compile::policy(config::read(value)?)
     }
 
     /// Compiles what Envoy hands a filter: a protobuf `Struct`, or a JSON text.
@@ -166,7 +142,7 @@ impl Policy {
     /// # Errors
     /// As [`Policy::from_json`]; also when the bytes are neither.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ConfigError> {
-        Self::from_json(read_configuration(bytes)?)
+        Self::from_json(config::read_configuration(bytes)?)
     }
 
     /// What the policy needs to know of requests.

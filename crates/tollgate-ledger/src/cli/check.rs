@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use tollgate_core::policy::{ConfigError, Policy};
+use tollgate_core::policy::{Policy, config::ConfigError};
 
 use super::{Answer, Ended, filters};
 

@@ -2,7 +2,7 @@
 //! filter chains, per-route overrides. The whole document is walked; a filter is known by its Wasm module or root.
 
 use serde_json::{Map, Value};
-use tollgate_core::policy::ConfigError;
+use tollgate_core::policy::config::ConfigError;
 
 /// The module's file name.
 const MODULE: &str = "tollgate_filter.wasm";

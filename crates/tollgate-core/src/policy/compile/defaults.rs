@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::config;
-use super::{Outcome, refuse};
+use super::Outcome;
 
 /// Prefix of their names.
 const PREFIX: &str = "model-default";
@@ -32,8 +32,5 @@ pub(super) fn model_defaults() -> Outcome<Vec<config::Limit>> {
         memory("ram", 2_048),
         memory("ssd", 16_384),
     ]);
-    match serde_json::from_value(all) {
-        Ok(limits) => Ok(limits),
-        Err(error) => refuse("model_defaults", error.to_string()),
-    }
+    config::limits(all)
 }

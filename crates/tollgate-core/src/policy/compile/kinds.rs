@@ -1,12 +1,11 @@
 //! What kind of limit is meant, in whole units.
 
 use jiff::civil::{Date, Time};
-use jiff::tz::TimeZone;
 
 use crate::limit::{Allowance, Calendar, Period, Rate, Span};
 use crate::time::NANOS_PER_SECOND;
 
-use super::super::amount::Amount;
+use super::super::config::Amount;
 use super::super::config::{self, Meter, QuotaConfig, QuotaPeriod, RateConfig, RatePeriod, WindowPeriod};
 use super::super::limit::Kind;
 use super::{Outcome, refuse};
@@ -140,9 +139,6 @@ pub(super) fn tight(kind: &Kind, percent: u32, path: &str) -> Outcome<Option<Rat
 impl Calendars {
     /// The index of a quota's calendar.
     fn of(&mut self, quota: &QuotaConfig, path: &str) -> Outcome<usize> {
-        let Ok(zone) = TimeZone::get(&quota.zone) else {
-            return refuse(format!("{path}.zone"), format!("`{}` is not a time zone", quota.zone));
-        };
         let Some(reset_at) = time(&quota.reset_at) else {
             return refuse(format!("{path}.reset_at"), format!("`{}` is not a time HH:MM", quota.reset_at));
         };
@@ -154,6 +150,9 @@ impl Calendars {
         if let Some(index) = self.known.iter().position(|known| *known == this) {
             return Ok(index);
         }
+        let Some(zone) = crate::zones::zone(&quota.zone) else {
+            return refuse(format!("{path}.zone"), format!("`{}` is not a time zone", quota.zone));
+        };
         self.known.push(this);
         self.all.push(Calendar::new(period, zone, reset_at));
         Ok(self.all.len() - 1)

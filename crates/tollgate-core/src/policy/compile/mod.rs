@@ -16,10 +16,10 @@ mod waiting;
 
 use hashbrown::HashMap;
 
-use super::config::{Config, Dimension, LoadAction, Violation};
+use super::config::{Config, ConfigError, Dimension, LoadAction, Violation};
 use super::limit::Limit;
 use super::pricing::Pricing;
-use super::{ConfigError, Policy, Reads, Tier};
+use super::{Policy, Reads, Tier};
 use limits::{Limits, Scope};
 
 type Outcome<T> = Result<T, ConfigError>;

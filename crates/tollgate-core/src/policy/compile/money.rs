@@ -6,7 +6,7 @@ use tollgate_wire::NanoUsd;
 
 use crate::price::{LongContext, Percent, Price, PriceTable};
 
-use super::super::amount::Amount;
+use super::super::config::Amount;
 use super::super::config::{self, PriceConfig};
 use super::super::limit::{Kind, Limit};
 use super::super::pricing::{PriceRule, Pricing, VolumePrice};

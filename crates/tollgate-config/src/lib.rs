@@ -1,4 +1,9 @@
-//! The configuration as it is written: plain data, unknown fields refused. [`super::Policy`] is what becomes of it.
+//! The configuration as it is written: plain data, unknown fields refused. `tollgate_core::policy::Policy` is what becomes
+//! of it.
+//!
+//! A crate of its own because reading it happens once: in the filter's module it is built for size, the rest for speed.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 use std::collections::BTreeMap;
 
@@ -14,6 +19,7 @@ macro_rules! config {
 }
 
 mod access;
+mod amount;
 mod charging;
 mod credits;
 mod identity;
@@ -21,12 +27,16 @@ mod limits;
 mod load;
 mod messages;
 mod money;
+pub mod protobuf;
+mod reading;
 mod running;
 mod telling;
 mod traffic;
 mod waiting;
+mod wire_struct;
 
 pub use access::{Access, Enforcement, Exempt};
+pub use amount::Amount;
 pub use charging::{Charging, Unreported, UpstreamError};
 pub use credits::{Action, CreditsConfig, Workflow};
 pub use identity::{
@@ -41,10 +51,12 @@ pub use messages::Messages;
 pub use money::{
     LongContextConfig, PriceConfig, PriceRuleConfig, Prices, Reservation, UnknownModel, VolumeConfig,
 };
+pub use reading::{ConfigError, limits, read};
 pub use running::{Contention, Ledger, StateConfig};
 pub use telling::{Headers, Warnings};
 pub use traffic::{LargerBodies, Traffic};
 pub use waiting::Queue;
+pub use wire_struct::read_configuration;
 
 config! {
     /// The whole configuration.

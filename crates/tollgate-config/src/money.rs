@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::super::amount::Amount;
 use super::Dimension;
+use crate::amount::Amount;
 
 config! {
     /// What tokens cost. The built-in table has more than 100 models.

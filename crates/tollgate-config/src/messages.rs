@@ -54,7 +54,7 @@ impl Default for Messages {
 
 impl Messages {
     /// Every sentence with the name of its field.
-    pub(in super::super) fn all(&self) -> [(&'static str, &str); 12] {
+    pub fn all(&self) -> [(&'static str, &str); 12] {
         [
             ("quota_exceeded", &self.quota_exceeded),
             ("approaching", &self.approaching),

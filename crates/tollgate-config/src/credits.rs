@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::super::amount::Amount;
+use crate::amount::Amount;
 
 config! {
     /// What an action costs.

@@ -6,7 +6,8 @@
 
 use serde_json::{Map, Number, Value};
 
-use super::ConfigError;
+use crate::ConfigError;
+use crate::protobuf::{Field, field};
 
 /// Deepest nesting of a configuration. The schema needs eight.
 const DEPTH_MAX: u8 = 32;
@@ -27,47 +28,6 @@ pub fn read_configuration(bytes: &[u8]) -> Result<Value, ConfigError> {
             None => Err(ConfigError::new(".", "neither JSON nor a protobuf Struct")),
         },
     }
-}
-
-/// The payload of a field. Numbers come as eight bytes, varints as a value.
-pub(crate) enum Field<'a> {
-    Varint(u64),
-    Fixed64(u64),
-    Bytes(&'a [u8]),
-}
-
-fn varint(from: &mut &[u8]) -> Option<u64> {
-    let mut value = 0u64;
-    for shift in (0..64).step_by(7) {
-        let (byte, rest) = from.split_first()?;
-        *from = rest;
-        value |= u64::from(byte & 0x7f).checked_shl(shift)?;
-        if byte & 0x80 == 0 {
-            return Some(value);
-        }
-    }
-    None
-}
-
-/// Reads one field, its number and its payload, from the front.
-pub(crate) fn field<'a>(from: &mut &'a [u8]) -> Option<(u64, Field<'a>)> {
-    let tag = varint(from)?;
-    let payload = match tag & 7 {
-        0 => Field::Varint(varint(from)?),
-        1 => {
-            let (bytes, rest) = from.split_first_chunk::<8>()?;
-            *from = rest;
-            Field::Fixed64(u64::from_le_bytes(*bytes))
-        }
-        2 => {
-            let length = usize::try_from(varint(from)?).ok()?;
-            let (bytes, rest) = from.split_at_checked(length)?;
-            *from = rest;
-            Field::Bytes(bytes)
-        }
-        _ => return None,
-    };
-    Some((tag >> 3, payload))
 }
 
 fn structure(mut bytes: &[u8], depth: u8) -> Option<Map<String, Value>> {

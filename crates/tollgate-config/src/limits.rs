@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::super::amount::Amount;
-use super::load::LoadAction;
+use crate::amount::Amount;
+use crate::load::LoadAction;
 
 config! {
     /// A named set of limits.
@@ -108,6 +108,36 @@ config! {
         Ram,
         /// A model server's disk. For `memory_mb`.
         Ssd,
+    }
+}
+
+impl Meter {
+    /// The meter's unit in answers.
+    pub const fn unit(self) -> &'static str {
+        match self {
+            Self::Requests => "requests",
+            Self::Tokens => "tokens",
+            Self::InputTokens => "input-tokens",
+            Self::OutputTokens => "output-tokens",
+            Self::Cost => "nano-usd",
+            Self::Credits => "micro-credits",
+            Self::Ram => "megabytes-ram",
+            Self::Ssd => "megabytes-ssd",
+        }
+    }
+
+    /// True when the meter needs the request's body and the response's usage.
+    pub const fn reads_body(self) -> bool {
+        !matches!(self, Self::Requests | Self::Ram | Self::Ssd)
+    }
+
+    /// Decimals of the unit behind the one people write: dollars are counted in billionths.
+    pub const fn decimals(self) -> u32 {
+        match self {
+            Self::Cost => 9,
+            Self::Credits => 6,
+            _ => 0,
+        }
     }
 }
 
