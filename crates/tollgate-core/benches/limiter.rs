@@ -65,7 +65,7 @@ fn policy(limits: usize, keys: u32) -> Policy {
         json!({"name": "cost", "meter": "cost", "quota": {"amount": 10_000_000_000u64, "per": "day"}}),
         json!({"name": "month", "meter": "cost", "quota": {"amount": 10_000_000_000u64, "per": "month"}}),
         json!({"name": "window", "meter": "requests", "window": {"amount": 10_000_000_000u64, "per": "hour"}}),
-        json!({"name": "tokens", "meter": "tokens", "window": {"amount": 1_000_000_000_000u64, "per": "day"}}),
+        json!({"name": "tokens", "meter": "tokens", "window": {"amount": 10_000_000_000u64, "per": "day"}}),
         json!({"name": "slots", "concurrency": 1_000_000_000u64}),
     ];
     Policy::from_json(json!({"limits": all[..limits], "state": {"expected_keys": keys}})).unwrap()
