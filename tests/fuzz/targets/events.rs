@@ -3,6 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use tollgate_core::traffic::{Dialect, Observed, ResponseParser};
+use tollgate_wire::TokenCount;
 
 fn read(dialect: Dialect, data: &[u8], end: &str, space: &str, piece: usize) -> Observed {
     let mut body = Vec::new();
@@ -18,8 +19,8 @@ fn read(dialect: Dialect, data: &[u8], end: &str, space: &str, piece: usize) -> 
     }
     let mut parser = ResponseParser::new(dialect);
     body.chunks(piece).for_each(|piece| parser.feed(piece));
-    // How long the forms are differs.
-    Observed { body_bytes: 0, ..parser.observed() }
+    // How long the forms are differs, and with it what is estimated by size.
+    Observed { body_bytes: 0, output_estimate: TokenCount(0), ..parser.observed() }
 }
 
 fuzz_target!(|bytes: &[u8]| {

@@ -40,7 +40,7 @@ fuzz_target!(|bytes: &[u8]| {
     let mut body = Vec::new();
     for (at, payload) in rest.split(|byte| *byte == 0xFF).enumerate() {
         let kind = KINDS[(usize::from(*kinds) + at) % KINDS.len()];
-        body.extend(frame(kind, (kinds / 4 + at as u8) % 10, payload));
+        body.extend(frame(kind, (kinds / 4).wrapping_add(at as u8) % 10, payload));
     }
     for dialect in [Dialect::BedrockConverse, Dialect::BedrockInvoke] {
         let whole = read(dialect, &body, body.len());

@@ -4,8 +4,9 @@
 //! addition is taken out again by [`super::strip_usage`]. A request is edited as little as possible, and where it is
 //! not clear how, not at all: then the stream is estimated.
 
+use std::collections::BTreeMap;
+
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 
 use super::request::RequestFacts;
 
@@ -46,15 +47,16 @@ fn change(body: &[u8]) -> Option<Vec<u8>> {
     // A member that is repeated is refused here, and what is not UTF-8.
     let options: Options<'_> = serde_json::from_slice(body).ok()?;
     let old = options.stream_options.get();
-    let mut new: Map<String, Value> = match old {
-        "null" => Map::new(),
+    // Each as it is written: numbers too large for a float are left as they are.
+    let mut new: BTreeMap<String, &RawValue> = match old {
+        "null" => BTreeMap::new(),
         _ => serde_json::from_str(old).ok()?,
     };
     // vLLM's running totals come with every chunk: they could not be told from what the client wants.
     if new.contains_key("continuous_usage_stats") {
         return None;
     }
-    new.insert("include_usage".into(), true.into());
+    new.insert("include_usage".into(), serde_json::from_str("true").ok()?);
     let start = (old.as_ptr() as usize).checked_sub(body.as_ptr() as usize)?;
     let before = body.get(..start)?;
     let after = body.get(start.checked_add(old.len())?..)?;
@@ -89,6 +91,10 @@ mod tests {
             (
                 r#"{"model":"m","stream_options":{"include_obfuscation":false, "include_usage":false},"stream":true}"#,
                 r#"{"model":"m","stream_options":{"include_obfuscation":false,"include_usage":true},"stream":true}"#,
+            ),
+            (
+                r#"{"model":"m","stream_options":{"x":99999999999999999999999},"stream":true}"#,
+                r#"{"model":"m","stream_options":{"include_usage":true,"x":99999999999999999999999},"stream":true}"#,
             ),
             (
                 r#"{"model":"m","stream":true,"messages":[{"content":"\"stream_options\":{}"}]}"#,

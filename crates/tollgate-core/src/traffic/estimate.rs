@@ -9,86 +9,11 @@
 //! accuracy` measures them on, kept near those of an earlier fit to other texts; the half they never saw is no worse. For
 //! other vocabularies they are off by a factor that is steady per model and kind of text, which settlement learns.
 
+mod weights;
+
 use tollgate_wire::TokenCount;
 
-/// What each feature of a text costs, in 1/256 of a token.
-struct Weights {
-    word: u64,
-    letters_past_4: u64,
-    letters_past_10: u64,
-    glued_word: u64,
-    glued_letter: u64,
-    capital: u64,
-    digit_group: u64,
-    /// A space belongs to the word after it, but to no number.
-    space_before_digits: u64,
-    punctuation_run: u64,
-    punctuation_by_digits: u64,
-    punctuation_more: u64,
-    newline_run: u64,
-    /// One token with the signs before it.
-    newline_run_after_signs: u64,
-    space_run: u64,
-    /// Letters past Latin-1, as Polish, Czech and Turkish have them.
-    latin_extended_letter: u64,
-    alphabet_word: u64,
-    greek_letter: u64,
-    hebrew_letter: u64,
-    semitic_letter: u64,
-    indic_letter: u64,
-    thai_letter: u64,
-    east_asian_run: u64,
-    ideograph: u64,
-    kana: u64,
-    hangul: u64,
-    symbol: u64,
-    astral: u64,
-    blob_byte: u64,
-    /// Base64 has capitals, hex has fewer kinds of characters and longer tokens.
-    blob_byte_with_capitals: u64,
-}
-
-impl Weights {
-    /// A word by itself of so many letters.
-    #[inline(always)]
-    fn word_of(&self, letters: u64) -> u64 {
-        self.word
-            + self.letters_past_4 * letters.saturating_sub(4)
-            + self.letters_past_10 * letters.saturating_sub(10)
-    }
-}
-
-const O200K: Weights = Weights {
-    word: 208,
-    letters_past_4: 41,
-    letters_past_10: 76,
-    glued_word: 72,
-    glued_letter: 26,
-    capital: 65,
-    digit_group: 264,
-    space_before_digits: 299,
-    punctuation_run: 149,
-    punctuation_by_digits: 253,
-    punctuation_more: 45,
-    newline_run: 356,
-    newline_run_after_signs: 306,
-    space_run: 153,
-    latin_extended_letter: 282,
-    alphabet_word: 465,
-    greek_letter: 17,
-    hebrew_letter: 117,
-    semitic_letter: 92,
-    indic_letter: 89,
-    thai_letter: 107,
-    east_asian_run: 368,
-    ideograph: 153,
-    kana: 131,
-    hangul: 17,
-    symbol: 109,
-    astral: 77,
-    blob_byte: 146,
-    blob_byte_with_capitals: 171,
-};
+use weights::O200K;
 
 /// The unit of the weights.
 pub(super) const UNITS_PER_TOKEN: u64 = 256;
