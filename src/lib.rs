@@ -6,6 +6,7 @@
 
 mod headers;
 mod host;
+mod memory;
 mod metrics;
 mod root;
 mod stream;

@@ -182,7 +182,7 @@ impl Link {
         let more = answer.decisions.as_ref().is_some_and(|decisions| decisions.more);
         link.ask_at_ns = now.mono_ns + if more { 0 } else { DECISIONS_EVERY_NS };
         if let Some(decisions) = answer.decisions {
-            learn(state, decisions, now);
+            learn(worker, state, decisions, now);
         }
         if let Some(page) = answer.opening {
             restore(worker, state, page, now);
@@ -211,9 +211,11 @@ fn refused(state: &mut State, seq: Option<u64>, status: &[u8], body: &[u8], now:
     }
 }
 
-fn learn(state: &mut State, decisions: Decisions, now: Now) {
+fn learn(worker: &Worker, state: &mut State, decisions: Decisions, now: Now) {
+    let models: Vec<String> = decisions.memory.iter().map(|told| told.model.clone()).collect();
     let learned = state.decided.learn(decisions, &mut state.overrides, now.wall_ms());
     state.metrics.count("tollgate_decisions", learned.consumers);
+    worker.memory_told(state, now, &models);
     if learned.left_out > 0 {
         error!(
             "{} consumers are decided about beyond the {CONSUMERS_MAX} there is room for",

@@ -15,6 +15,7 @@ use tollgate_core::time::{NANOS_PER_SECOND, Now};
 use tollgate_wire::TallyOf;
 
 use crate::host::{self, SharedData};
+use crate::memory::HOLD_EVERY_NS;
 use crate::metrics::Metrics;
 use crate::sync::Link;
 use crate::waiting::{IDLE_TICK_NS, Waiting};
@@ -70,6 +71,7 @@ pub struct State {
     unsettled: Vec<(Reservation, Amounts)>,
     last_beat_ns: u64,
     last_chores_ns: u64,
+    last_hold_ns: u64,
     jitter: u64,
 }
 
@@ -104,6 +106,7 @@ impl Worker {
             unsettled: Vec::new(),
             last_beat_ns: now.mono_ns,
             last_chores_ns: now.mono_ns,
+            last_hold_ns: now.mono_ns,
             jitter: vm,
         };
         Ok(Self { policy, store, root, state: RefCell::new(state) })
@@ -205,6 +208,10 @@ impl Worker {
         self.flush(state, now);
         state.metrics.flush();
         state.decided.tick(&mut state.overrides, now.wall_ms());
+        if now.mono_ns.saturating_sub(state.last_hold_ns) >= HOLD_EVERY_NS {
+            state.last_hold_ns = now.mono_ns;
+            self.hold_memory(state, now);
+        }
         Link::tick(self, state, now);
     }
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use hashbrown::HashMap;
 use tollgate_wire::{ConsumerStanding, ConsumerStatus, Decisions, EnforcementSwitch};
 
+use crate::limiter::Memory;
 use crate::policy::config::Enforcement;
 use crate::policy::{Overrides, Resets, Standing};
 
@@ -15,10 +16,14 @@ use crate::policy::{Overrides, Resets, Standing};
 /// not known here, which is counted.
 pub const CONSUMERS_MAX: usize = 100_000;
 
+/// Most models whose memory is told: an endpoint serves dozens.
+pub const MODELS_MAX: usize = 1000;
+
 /// The records, and which of them end when.
 #[derive(Clone, Debug, Default)]
 pub struct Decided {
     known: u64,
+    memory: HashMap<String, Memory>,
     consumers: HashMap<String, ConsumerStanding>,
     ends: BTreeSet<(u64, String)>,
 }
@@ -38,6 +43,11 @@ impl Decided {
         self.known
     }
 
+    /// The memory that models use, as operators told it last.
+    pub fn memory(&self) -> impl Iterator<Item = (&str, Memory)> {
+        self.memory.iter().map(|(model, memory)| (model.as_str(), *memory))
+    }
+
     /// Takes in what the ledger told. What comes late or twice says nothing new; a number before the known one is that
     /// of a ledger that was restored from a copy, which begins again.
     pub fn learn(&mut self, decisions: Decisions, overrides: &mut Overrides, now_ms: u64) -> Learned {
@@ -53,6 +63,12 @@ impl Decided {
                 EnforcementSwitch::Off => Enforcement::Off,
             });
             overrides.burst_resets = switches.burst_resets;
+        }
+        for told in decisions.memory {
+            if self.memory.len() < MODELS_MAX || self.memory.contains_key(&told.model) {
+                let memory = Memory { ram: Some(told.ram_mb), ssd: Some(told.ssd_mb) };
+                self.memory.insert(told.model, memory);
+            }
         }
         let mut learned = Learned::default();
         for standing in decisions.consumers {
@@ -134,7 +150,7 @@ fn tier_at(record: &ConsumerStanding, now_ms: u64) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tollgate_wire::{SwitchesState, TierForNow};
+    use tollgate_wire::{MemoryInUse, SwitchesState, TierForNow};
 
     fn standing(id: &str) -> ConsumerStanding {
         ConsumerStanding { id: id.into(), ..ConsumerStanding::default() }
@@ -226,5 +242,24 @@ mod tests {
         // One that is known may still change, and one that is let go makes room.
         let learned = decided.learn(told(3, vec![standing("0"), suspended("x", None)]), &mut overrides, 0);
         assert_eq!(learned, Learned { consumers: 2, left_out: 0 });
+    }
+
+    #[test]
+    fn a_models_memory_is_what_was_told_last() {
+        let (mut decided, mut overrides) = (Decided::default(), Overrides::default());
+        let told = |revision, model: &str, ram_mb| Decisions {
+            revision,
+            memory: vec![MemoryInUse { model: model.into(), ram_mb, ssd_mb: 1 }],
+            ..Decisions::default()
+        };
+        decided.learn(told(1, "a", 5), &mut overrides, 0);
+        decided.learn(told(2, "a", 7), &mut overrides, 0);
+        assert_eq!(decided.memory().collect::<Vec<_>>(), [("a", Memory { ram: Some(7), ssd: Some(1) })]);
+        for model in 0..MODELS_MAX {
+            decided.learn(told(3, &model.to_string(), 1), &mut overrides, 0);
+        }
+        assert_eq!(decided.memory().count(), MODELS_MAX);
+        decided.learn(Decisions { revision: 2, ..Decisions::default() }, &mut overrides, 0);
+        assert_eq!(decided.memory().count(), 0, "a ledger restored from a copy begins again");
     }
 }

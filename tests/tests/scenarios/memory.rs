@@ -4,7 +4,8 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 use tollgate_e2e::http_client::Call;
-use tollgate_e2e::scene::{CLAUDE_MODEL, OPENAI_MODEL, Scene, chat_from, policy};
+use tollgate_e2e::scene::{CLAUDE_MODEL, LedgerScene, OPENAI_MODEL, Scene, chat_from, policy};
+use tollgate_e2e::wait;
 
 /// Limits of 2,048 MB RAM and 16,384 MB SSD for each model, and somebody they do not hold.
 fn limits_of_memory() -> Value {
@@ -70,6 +71,38 @@ async fn a_model_without_memory_is_spared_in_whatever_form_its_server_says_so() 
         let other = Call::anthropic(CLAUDE_MODEL, 1, 10).header("x-consumer", "alice");
         assert_eq!(ask(other).await, (200, None), "{OPENAI_MODEL} is short of memory, not this one");
         report(0, 0).await;
+    }
+    scene.envoy.assert_no_trap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_operator_tells_of_a_models_memory_spares_it_in_every_worker() {
+    let scene = LedgerScene::example(4, |policy| {
+        for (section, value) in limits_of_memory().as_object().unwrap() {
+            policy.insert(section.clone(), value.clone());
+        }
+        policy["policies"] = json!({});
+    })
+    .await;
+    let tell = |ram: &str, ssd: &str| {
+        let arguments = ["memory", "set", OPENAI_MODEL, "--ram-mb", ram, "--ssd-mb", ssd];
+        scene.ledger.command(&arguments).unwrap_or_else(|error| panic!("{error:#}"));
+    };
+    for (ram, ssd, limit) in
+        [("2049", "0", Some("ram")), ("2048", "16385", Some("ssd")), ("2048", "16384", None)]
+    {
+        tell(ram, ssd);
+        wait::until(
+            &format!("{ram} MB RAM and {ssd} MB SSD to be known"),
+            || scene.envoy.logs(),
+            async || {
+                let answers = scene.envoy.send_all(vec![chat_from("alice"); 16]).await;
+                answers.iter().all(|answer| answer.limit().as_deref() == limit).then_some(())
+            },
+        )
+        .await;
+        let other = Call::anthropic(CLAUDE_MODEL, 1, 10).header("x-consumer", "alice");
+        assert_eq!(scene.envoy.send(&other).await.status, 200, "nothing was told of this model");
     }
     scene.envoy.assert_no_trap();
 }

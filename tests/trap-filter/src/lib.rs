@@ -7,6 +7,8 @@
 mod headers;
 #[path = "../../../src/host.rs"]
 mod host;
+#[path = "../../../src/memory.rs"]
+mod memory;
 #[path = "../../../src/metrics.rs"]
 mod metrics;
 #[path = "../../../src/root.rs"]

@@ -29,6 +29,11 @@ impl Gauge {
         if self.read_s == 0 || mono_s.saturating_sub(self.read_s) > READING_S_MAX { 0 } else { self.used }
     }
 
+    /// True when there was no reading in so many seconds.
+    pub const fn is_older(&self, mono_s: u32, age_s: u32) -> bool {
+        self.read_s == 0 || mono_s.saturating_sub(self.read_s) >= age_s
+    }
+
     /// True when it says nothing any more.
     pub const fn at_rest(&self, mono_s: u32) -> bool {
         self.read_s == 0 || mono_s.saturating_sub(self.read_s) > REMEMBERED_S

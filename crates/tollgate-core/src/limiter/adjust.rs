@@ -6,6 +6,8 @@ use crate::policy::{Attributes, Kind, Meter, Policy};
 use crate::store::SharedStore;
 use crate::time::Now;
 
+use crate::limit::READING_S_MAX;
+
 use super::plan;
 use super::{Amounts, Demand, Limiter, Reservation, Undecided};
 
@@ -38,6 +40,10 @@ impl Memory {
         }
     }
 }
+
+/// A reading that is not renewed for so long is an operator's again, if one told any: soon enough that there is always one
+/// that counts.
+pub const HOLD_S: u32 = READING_S_MAX / 2;
 
 impl Limiter {
     /// Gives back what was reserved and charges what was used instead. The balance may go below zero.
@@ -145,6 +151,34 @@ impl Limiter {
         request: &Attributes<'_>,
         memory: Memory,
     ) -> Result<Memory, Undecided> {
+        self.enter_memory(policy, store, now, request, (memory, 0))
+    }
+
+    /// Has a model's memory that an operator told hold on, where nothing was reported for [`HOLD_S`]: whoever reports by
+    /// itself knows better. Call it every ten seconds or so.
+    ///
+    /// # Errors
+    /// As [`Limiter::report_memory`].
+    pub fn hold_memory(
+        &mut self,
+        policy: &Policy,
+        store: &impl SharedStore,
+        now: Now,
+        request: &Attributes<'_>,
+        memory: Memory,
+    ) -> Result<(), Undecided> {
+        self.enter_memory(policy, store, now, request, (memory, HOLD_S)).map(drop)
+    }
+
+    /// Enters readings where the last is so many seconds old.
+    fn enter_memory(
+        &mut self,
+        policy: &Policy,
+        store: &impl SharedStore,
+        now: Now,
+        request: &Attributes<'_>,
+        (memory, age_s): (Memory, u32),
+    ) -> Result<Memory, Undecided> {
         let mut peak = memory;
         let mut charges = Vec::new();
         policy.matching(request, &mut self.limits);
@@ -156,7 +190,7 @@ impl Limiter {
         plan::charges(policy, &self.process.key, request, &Demand::default(), &self.limits, &mut charges);
         for group in charges.chunk_by(|a, b| a.account == b.account) {
             self.change(policy, store, now, group, |context, cells, group| {
-                context.report(cells, group, memory, &mut peak)
+                context.report(cells, group, (memory, age_s), &mut peak)
             })?;
         }
         Ok(peak)

@@ -1,7 +1,8 @@
 //! What a step on one account knows and needs: the policy, the moment, who is alive, and cells in their right shape.
 
 use crate::limit::{
-    Bucket, Cell, Gauge, Holds, Owner, Owners, Rate, Share, Sliding, Spare, State, Usage, Window,
+    Bucket, CLOCK_STEP_S_MAX, Cell, Gauge, Holds, Owner, Owners, Rate, Share, Sliding, Spare, State, Usage,
+    Window,
 };
 use crate::policy::{Kind, Limit, LimitId, Policy};
 use crate::time::{NANOS_PER_SECOND, Now};
@@ -136,17 +137,13 @@ fn fresh(id: u32, limit: &Limit) -> Cell {
     Cell { id, share: Share::default(), grace_until_s: 0, state }
 }
 
-/// Clocks are off by an hour at most, either way: what was counted further ahead than from one end to the other was counted
-/// by a clock that was wrong altogether.
-const STEP_BACK_S_MAX: u32 = 7200;
-
 /// Brings the usage to the current window. True when that begins afresh.
 ///
 /// A clock that stepped back does not open the window before again: what was counted in the next one stays there.
 /// Windows that overlap are those of a changed configuration: what was used stays used.
 fn roll(usage: &mut Usage, window: Window) -> bool {
     let old = usage.window;
-    let ahead_s_max = window.end_s.saturating_sub(window.start_s).max(STEP_BACK_S_MAX);
+    let ahead_s_max = window.end_s.saturating_sub(window.start_s).max(CLOCK_STEP_S_MAX);
     let stepped_back = old.start_s > window.start_s && old.start_s - window.start_s <= ahead_s_max;
     if old == window || stepped_back {
         return false;

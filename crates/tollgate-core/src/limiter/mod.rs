@@ -21,7 +21,7 @@ use crate::policy::{LimitId, Policy};
 use crate::store::{Expected, SharedStore, Slot, Swap};
 use crate::time::Now;
 
-pub use adjust::Memory;
+pub use adjust::{HOLD_S, Memory};
 pub use amounts::{Amounts, Demand};
 pub use decision::{Admission, Decision, Refusal, Reservation, Status, Undecided, Why};
 use plan::Charge;

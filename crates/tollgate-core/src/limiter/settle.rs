@@ -118,26 +118,31 @@ impl Context<'_> {
         changed
     }
 
-    /// Enters what a model server reports, and raises `peak` to the highest reading there was.
+    /// Enters what a model server reports where the last reading is so many seconds old, and raises `peak` to the highest
+    /// reading there was.
     pub fn report(
         &self,
         cells: &mut Vec<Cell>,
         charges: &[Charge],
-        memory: Memory,
+        (memory, age_s): (Memory, u32),
         peak: &mut Memory,
     ) -> Changed {
+        let mut changed = Changed::Nothing;
         for charge in charges {
             let Some(limit) = self.policy.limit(charge.limit) else { continue };
             let Some(reading) = memory.of(limit.meter) else { continue };
             let mut cell = self.remove(cells, charge.cell, limit);
-            if let State::Gauge(gauge) = &mut cell.state {
+            if let State::Gauge(gauge) = &mut cell.state
+                && gauge.is_older(self.now.mono_s(), age_s)
+            {
                 gauge.report(reading, self.now.mono_s());
                 peak.raise(limit.meter, gauge.peak);
+                changed = Changed::Cells;
             }
             self.status(limit, charge.limit, &mut cell);
             cells.push(cell);
         }
-        Changed::Cells
+        changed
     }
 
     /// Makes burst allowances whole again.

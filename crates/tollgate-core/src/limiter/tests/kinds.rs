@@ -129,6 +129,35 @@ fn a_models_memory_refuses_above_its_limit_until_it_is_reported_lower_or_not_at_
 }
 
 #[test]
+fn what_an_operator_told_of_a_models_memory_holds_until_the_model_reports_by_itself() {
+    let policy = policy(json!([{"name": "ram", "meter": "ram", "memory_mb": 2048}]));
+    let store = Store::default();
+    let mut workers = [worker(&policy, &store, 1, at(0)), worker(&policy, &store, 2, at(0))];
+    let told = Memory { ram: Some(4000), ssd: Some(1) };
+    let model = Attributes { model: "m", ..Attributes::default() };
+    workers[0].report_memory(&policy, &store, at(1), &model, told).unwrap();
+    for second in (5..300).step_by(10) {
+        workers.iter_mut().for_each(|worker| {
+            worker.hold_memory(&policy, &store, at(second), &model, told).unwrap();
+        });
+        for later in [0, 9] {
+            let _ = refused(workers[1].admit(&policy, &store, at(second + later), &alice(), &tokens(1, 1)));
+        }
+    }
+    let swaps = store.swaps.get();
+    workers[0].hold_memory(&policy, &store, at(296), &model, told).unwrap();
+    assert_eq!(store.swaps.get(), swaps, "the reading is fresh");
+    for second in (300..330).step_by(10) {
+        let free = Memory { ram: Some(1), ssd: None };
+        workers[0].report_memory(&policy, &store, at(second), &alice(), free).unwrap();
+        workers[1].hold_memory(&policy, &store, at(second + 9), &model, told).unwrap();
+        let _ = admitted(workers[1].admit(&policy, &store, at(second + 9), &alice(), &tokens(1, 1)));
+    }
+    workers[1].hold_memory(&policy, &store, at(335), &model, told).unwrap();
+    let _ = refused(workers[1].admit(&policy, &store, at(335), &alice(), &tokens(1, 1)));
+}
+
+#[test]
 fn looking_at_a_models_memory_writes_nothing() {
     let policy = policy(json!([{"name": "ram", "meter": "ram", "memory_mb": 2048}]));
     let store = Store::default();
