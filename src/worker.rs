@@ -228,7 +228,7 @@ impl Worker {
         let tight = others.strain().tightens();
         if changed {
             let to = if tight { "tight" } else { "relaxed" };
-            state.metrics.count_labelled("tollgate_limits_changed", &[("to", to)], 1);
+            state.metrics.count_labelled("tollgate_limits_changed", &[("kind", to)], 1);
         }
         state.limiter.tighten(tight);
         state.others = others;

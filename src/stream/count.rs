@@ -3,6 +3,7 @@
 use tollgate_core::answer::Rejection;
 use tollgate_core::billing::Charged;
 use tollgate_core::limiter::Admission;
+use tollgate_core::policy::LimitId;
 use tollgate_wire::{Outcome, TallyOf};
 
 use crate::worker::{State, Worker};
@@ -25,6 +26,14 @@ pub(super) fn admission(worker: &Worker, state: &mut State, tier: &str, admissio
     }
 }
 
+/// Counts that a limit had no room for a request: it was refused, or waits in line.
+pub(super) fn violation(worker: &Worker, state: &mut State, limit: LimitId) {
+    if let Some(limit) = worker.policy.limit(limit) {
+        let labels = [("kind", limit.label()), ("limit", limit.name.as_str())];
+        state.metrics.count_labelled("tollgate_violations", &labels, 1);
+    }
+}
+
 /// Counts a request that waits: `throttled` or `queued`.
 pub(super) fn waits(state: &mut State, how: &str) {
     state.metrics.count_labelled("tollgate_waited", &[("kind", how)], 1);
@@ -40,12 +49,7 @@ pub(super) fn rejection(
 ) {
     state.metrics.count_labelled("tollgate_requests", &[("tier", tier), ("outcome", outcome)], 1);
     match rejection {
-        Rejection::Limit(refusal) => {
-            if let Some(limit) = worker.policy.limit(refusal.limit) {
-                let labels = [("kind", limit.label()), ("limit", limit.name.as_str())];
-                state.metrics.count_labelled("tollgate_violations", &labels, 1);
-            }
-        }
+        Rejection::Limit(refusal) => violation(worker, state, refusal.limit),
         Rejection::Unidentified => state.metrics.count("tollgate_unidentified", 1),
         Rejection::UnknownModel(_) => state.metrics.count("tollgate_unknown_model", 1),
         Rejection::Suspended(_) => state.metrics.count("tollgate_suspended", 1),

@@ -110,6 +110,7 @@ impl Stream {
         if refusal.queueable && self.enforcement == Enforcement::On {
             let wait_ns = refusal.wait_ns.unwrap_or(u64::MAX);
             if let Some(waits) = self.queue(state, (refusal.account, wait_ns), None, demand) {
+                count::violation(&self.worker, state, refusal.limit);
                 return waits;
             }
         }

@@ -41,6 +41,8 @@ pub fn limits(value: Value) -> Result<Vec<Limit>, ConfigError> {
 fn whole<T: DeserializeOwned>(value: Value) -> Result<T, ConfigError> {
     serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
+        // A field whose name is empty has no path of its own.
+        let path = if path.is_empty() { ".".into() } else { path };
         ConfigError::new(path, error.into_inner().to_string())
     })
 }

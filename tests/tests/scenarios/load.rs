@@ -204,7 +204,7 @@ async fn rates_tighten_when_models_report_strain_and_are_whole_again_afterwards(
             "the changes to be counted",
             || scene.envoy.logs(),
             async || {
-                let changes = count_of(&scene, &format!("tollgate_limits_changed.to={to}")).await;
+                let changes = count_of(&scene, &format!("tollgate_limits_changed.kind={to}")).await;
                 (changes >= 1).then_some(())
             },
         )

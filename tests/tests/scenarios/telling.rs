@@ -132,11 +132,82 @@ async fn envoy_counts_with_labels() {
     assert!(names.iter().all(|name| !name.contains('=')), "a label is left in a name: {names:?}");
 }
 
+/// Waits until a metric that Prometheus reads has this value.
+async fn until_counted(scene: &Scene, name: &str, labels: &[(&str, &str)], value: f64) {
+    wait::until(
+        &format!("{name}{labels:?} to be {value}"),
+        || scene.envoy.logs(),
+        async || (scene.envoy.prometheus().await.sum(name, labels) == Some(value)).then_some(()),
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_kind_of_violation_and_every_answer_to_one_is_counted() {
+    let when = |consumer: &str| json!({"consumer": [consumer]});
+    let mut rate = bucket("rate", "requests", 1);
+    let mut day = quota("day", "requests", 1, "day");
+    let mut warns = quota("warns", "requests", 1, "day");
+    let paced = json!({"amount": 10, "per": "second", "burst": 1});
+    (rate["when"], day["when"], warns["when"]) = (when("rated"), when("daily"), when("warned"));
+    warns["action"] = "warn".into();
+    let limits = json!([
+        rate, day, warns,
+        {"name": "window", "meter": "requests", "window": {"amount": 1, "per": "day"}, "when": when("windowed")},
+        {"name": "places", "concurrency": 1, "when": when("placed")},
+        {"name": "line", "concurrency": 1, "action": "queue", "when": when("queued")},
+        {"name": "pace", "meter": "requests", "rate": paced, "action": "throttle", "when": when("paced")},
+    ]);
+    let mut policy = policy(limits);
+    policy["limits"] = json!([
+        {"name": "ram", "meter": "ram", "memory_mb": 9},
+        {"name": "ssd", "meter": "ssd", "memory_mb": 9},
+    ]);
+    policy["load"] = json!({"ram": "rps", "ssd": "eps"});
+    policy["access"] = json!({"exempt": {"consumers": ["operator"]}});
+    let scene = Scene::start(4, |config| {
+        config.set_policy(policy);
+    })
+    .await;
+    for consumer in ["rated", "daily", "windowed", "warned"] {
+        for _ in 0..2 {
+            scene.envoy.send(&chat_from(consumer)).await;
+        }
+    }
+    for consumer in ["placed", "queued"] {
+        scene.envoy.send_all(vec![chat_from(consumer).header("x-mock-delay-ms", 500); 2]).await;
+    }
+    scene.envoy.send_all(vec![chat_from("paced"); 3]).await;
+    for (kind, report) in [("ram", "rps=10,eps=0"), ("ssd", "rps=0,eps=10")] {
+        let report = chat_from("operator").header("x-mock-load", format!("TEXT {report}"));
+        assert_eq!(scene.envoy.send(&report).await.status, 200);
+        assert_eq!(scene.envoy.send(&chat_from("refused")).await.limit().as_deref(), Some(kind));
+    }
+    for (kind, limit) in [
+        ("rate", "rate"),
+        ("quota", "day"),
+        ("window", "window"),
+        ("concurrency", "places"),
+        ("concurrency", "line"),
+        ("ram", "ram"),
+        ("ssd", "ssd"),
+    ] {
+        until_counted(&scene, "tollgate_violations", &[("kind", kind), ("limit", limit)], 1.0).await;
+    }
+    until_counted(&scene, "tollgate_checks", &[], 19.0).await;
+    // Once for the thresholds it passed, once for what was beyond it.
+    until_counted(&scene, "tollgate_warned", &[("limit", "warns")], 2.0).await;
+    until_counted(&scene, "tollgate_waited", &[("kind", "throttled")], 2.0).await;
+    until_counted(&scene, "tollgate_waited", &[("kind", "queued")], 1.0).await;
+    until_counted(&scene, "tollgate_wait_ms_count", &[], 3.0).await;
+}
+
 /// All names that begin with `tollgate_` in a text.
 fn metric_names(text: &str) -> std::collections::BTreeSet<&str> {
     let is_name = |character: char| character.is_ascii_lowercase() || character == '_';
     text.match_indices("tollgate_")
         .map(|(at, _)| text[at..].split(|c| !is_name(c)).next().unwrap_or_default())
+        .map(|name| name.strip_suffix("_bucket").unwrap_or(name))
         .collect()
 }
 

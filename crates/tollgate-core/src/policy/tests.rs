@@ -160,6 +160,7 @@ fn every_mistake_names_its_field() {
             "access.exempt.consumers[0]: `x` is suspended",
         ),
         (json!({"access": {"suspended": {"x": "y".repeat(501)}}}), "access.suspended.x: more than 500 bytes"),
+        (json!({"": 1}), ".: unknown field ``"),
         (json!({"load": {}}), "load: neither `capacity` nor"),
         (json!({"load": {"capacity": 0}}), "load.capacity: 0 would"),
         (json!({"load": {"capacity": 1, "shed_above": 101}}), "load.shed_above: not from 1 to 100"),
