@@ -1,6 +1,7 @@
 """The official libraries besides OpenAI's and Anthropic's, one function each: one call, and its outcome.
 
-Every function takes an ORDER and a Record, and returns the text of the answer. What a library raises is for the caller.
+Every function takes an ORDER and a Record, and returns the text of the answer and the objects that the library made of it:
+one, or one for each event of a stream. What a library raises is for the caller.
 """
 
 import asyncio
@@ -18,7 +19,12 @@ def google(order, record):
     http = httpx.Client(event_hooks=httpx_hooks(record), headers=order["headers"], trust_env=False)
     options = types.HttpOptions(base_url=order["base_url"], httpx_client=http, headers=order["headers"])
     client = genai.Client(api_key=order["key"], http_options=options)
-    return client.models.generate_content(model=order["model"], contents=order["prompt"]).text
+    question = {"model": order["model"], "contents": order["prompt"]}
+    if order["stream"]:
+        answers = list(client.models.generate_content_stream(**question))
+    else:
+        answers = [client.models.generate_content(**question)]
+    return "".join(answer.text or "" for answer in answers), [plain(answer) for answer in answers]
 
 
 def cohere(order, record):
@@ -28,7 +34,11 @@ def cohere(order, record):
     http = httpx.Client(event_hooks=httpx_hooks(record), headers=order["headers"], trust_env=False)
     client = cohere.ClientV2(api_key=order["key"], base_url=order["base_url"], httpx_client=http)
     messages = [{"role": "user", "content": order["prompt"]}]
-    return client.chat(model=order["model"], messages=messages).message.content[0].text
+    if not order["stream"]:
+        answer = client.chat(model=order["model"], messages=messages)
+        return answer.message.content[0].text, [plain(answer)]
+    events = [plain(event) for event in client.chat_stream(model=order["model"], messages=messages)]
+    return "".join(find(event, "text") or "" for event in events), events
 
 
 def mistral(order, record):
@@ -41,7 +51,12 @@ def mistral(order, record):
     retries = RetryConfig("backoff", BackoffStrategy(500, 5_000, 2, 60_000), False) if order["retries"] else None
     client = Mistral(api_key=order["key"], server_url=order["base_url"], client=http, retry_config=retries)
     messages = [{"role": "user", "content": order["prompt"]}]
-    return client.chat.complete(model=order["model"], messages=messages).choices[0].message.content
+    if not order["stream"]:
+        answer = client.chat.complete(model=order["model"], messages=messages)
+        return answer.choices[0].message.content, [plain(answer)]
+    events = [event.data for event in client.chat.stream(model=order["model"], messages=messages)]
+    words = [choice.delta.content for event in events for choice in event.choices]
+    return "".join(word for word in words if word), [plain(event) for event in events]
 
 
 def ollama(order, record):
@@ -51,7 +66,11 @@ def ollama(order, record):
         host=order["base_url"], headers=order["headers"], event_hooks=httpx_hooks(record), trust_env=False
     )
     messages = [{"role": "user", "content": order["prompt"]}]
-    return client.chat(model=order["model"], messages=messages).message.content
+    if not order["stream"]:
+        answer = client.chat(model=order["model"], messages=messages)
+        return answer.message.content, [plain(answer)]
+    answers = list(client.chat(model=order["model"], messages=messages, stream=True))
+    return "".join(answer.message.content or "" for answer in answers), [plain(answer) for answer in answers]
 
 
 def bedrock(order, record):
@@ -77,8 +96,13 @@ def bedrock(order, record):
     client.meta.events.register("before-send.bedrock-runtime", before_send)
     client.meta.events.register("before-parse.bedrock-runtime", received)
     messages = [{"role": "user", "content": [{"text": order["prompt"]}]}]
-    answer = client.converse(modelId=order["model"], messages=messages)
-    return answer["output"]["message"]["content"][0]["text"]
+    if not order["stream"]:
+        answer = client.converse(modelId=order["model"], messages=messages)
+        answer.pop("ResponseMetadata")
+        return answer["output"]["message"]["content"][0]["text"], [answer]
+    events = list(client.converse_stream(modelId=order["model"], messages=messages)["stream"])
+    deltas = [event["contentBlockDelta"]["delta"] for event in events if "contentBlockDelta" in event]
+    return "".join(delta.get("text", "") for delta in deltas), events
 
 
 def mcp(order, record):
@@ -103,12 +127,30 @@ def mcp(order, record):
             read, write, *_ = await stack.enter_async_context(transport)
             session = await stack.enter_async_context(ClientSession(read, write))
             result = await session.call_tool(order["model"], {"query": order["prompt"]})
-            return result.content[0].text
+            return result.content[0].text, [plain(result)]
 
     try:
         return asyncio.run(call())
     except BaseExceptionGroup as group:
         raise leaf(group) from None
+
+
+def plain(answer):
+    """An object of a library's as JSON, without what it says of the transport."""
+    fields = answer.model_dump(mode="json") if hasattr(answer, "model_dump") else answer.dict()
+    fields.pop("sdk_http_response", None)
+    return fields
+
+
+def find(value, name):
+    """The first string of this name, however deep."""
+    if isinstance(value, dict):
+        if isinstance(value.get(name), str):
+            return value[name]
+        value = list(value.values())
+    if isinstance(value, list):
+        return next((found for found in (find(inner, name) for inner in value) if found), None)
+    return None
 
 
 def leaf(group):

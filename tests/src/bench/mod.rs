@@ -7,6 +7,7 @@
 mod load;
 mod report;
 pub mod state;
+pub mod streams;
 mod upstream;
 mod variants;
 

@@ -1,5 +1,7 @@
 //! What is compared.
 
+use std::net::SocketAddr;
+
 use anyhow::bail;
 use serde_json::{Value, json};
 
@@ -28,12 +30,16 @@ impl Variant {
     pub const NAMES: [&str; 6] =
         ["plain", "empty_wasm", "local_ratelimit", "tollgate_headers", "tollgate_full", "tollgate_example"];
 
-    /// Starts one.
+    /// Starts one in front of the fastest model.
     pub async fn start(name: &str, upstream: &Upstream) -> anyhow::Result<Self> {
+        Self::start_at(name, upstream.address()).await
+    }
+
+    /// Starts one in front of this model.
+    pub async fn start_at(name: &str, models: SocketAddr) -> anyhow::Result<Self> {
         let Some(name) = Self::NAMES.into_iter().find(|known| *known == name) else {
             bail!("there is no variant {name}; there are {}", Self::NAMES.join(", "));
         };
-        let models = upstream.address();
         let mut ledger = None;
         let config = match name {
             "plain" => EnvoyConfig::plain(models)?,

@@ -106,6 +106,8 @@ pub struct Chat {
     pub headers: BTreeMap<String, String>,
     /// The answer's text.
     pub text: Option<String>,
+    /// What the library made of it: an object, or one for each event of a stream ([`calls`] only).
+    pub objects: Vec<Value>,
     /// The usage as the library tells it.
     pub usage: Option<Value>,
     /// The class of the exception.
@@ -208,6 +210,8 @@ pub struct LibraryCall {
     pub prompt: String,
     /// Mistral: retry, which is off by default.
     pub retries: bool,
+    /// Read the answer as a stream; a tool has none.
+    pub stream: bool,
     /// Further request headers.
     pub headers: BTreeMap<String, String>,
 }

@@ -36,6 +36,8 @@ pub struct Knobs {
     pub id: Option<String>,
     /// `x-mock-encoding`: compress the body like this (`gzip`, `deflate`), or only say so (anything else).
     pub encoding: Option<String>,
+    /// `x-mock-error-after`: after so many events of a stream send the provider's error in place of the rest.
+    pub error_after: Option<usize>,
     /// `x-mock-hang-after`: stop after so many chunks of the body and keep the connection open.
     pub hang_after: Option<usize>,
     /// `x-mock-load`: report this load, as `endpoint-load-metrics` says it.
@@ -65,6 +67,7 @@ impl Knobs {
             reasoning: tokens("x-mock-reasoning").unwrap_or_default(),
             id: number(headers, "x-mock-id"),
             encoding: number(headers, "x-mock-encoding"),
+            error_after: number(headers, "x-mock-error-after"),
             hang_after: number(headers, "x-mock-hang-after"),
             load: headers.get("x-mock-load").cloned(),
             load_bin: headers.get("x-mock-load-bin").cloned(),

@@ -64,6 +64,13 @@ pub(super) fn plan(endpoint: &Endpoint, body: &[u8], knobs: &Knobs, number: u64)
             (JSON, vec![Event::new(body, answer.usage.output)])
         }
     };
+    let mut events = events;
+    if let Some(after) = knobs.error_after.filter(|_| prompt.stream) {
+        let generated = after.checked_sub(1).and_then(|at| events.get(at)).map_or(0, |event| event.generated);
+        let error = error_body(500, "The mock was told to fail.");
+        events.truncate(after);
+        events.push(Event::new(format!("event: error\ndata: {error}\n\n"), generated));
+    }
     Planned {
         status: knobs.status,
         content_type,

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use tollgate_e2e::clients::{self, Api, Chat, Library, LibraryCall, Order};
-use tollgate_e2e::scene::{CLAUDE_MODEL, OPENAI_MODEL, Scene, chat_from, policy, quota};
+use tollgate_e2e::model_server::ModelUsage;
+use tollgate_e2e::scene::{CLAUDE_MODEL, OPENAI_MODEL, Scene, chat_from, generous, policy, quota};
+use tollgate_wire::{Outcome, Tally};
 
 const APIS: [(Api, &str); 2] = [(Api::OpenAi, OPENAI_MODEL), (Api::Anthropic, CLAUDE_MODEL)];
 
@@ -30,6 +32,7 @@ fn call(scene: &Scene, library: Library, model: &str, retries: bool) -> LibraryC
         model: model.into(),
         prompt: "Hello?".into(),
         retries,
+        stream: false,
         headers: BTreeMap::from([("x-consumer".into(), format!("{library:?}"))]),
     }
 }
@@ -61,6 +64,56 @@ async fn every_library_raises_its_own_error_and_none_is_put_to_sleep_for_a_day()
         assert!(refused.waits_s.iter().all(|wait| *wait < 5.0), "{refused:?}");
     }
     scene.envoy.assert_no_trap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_library_gets_the_same_objects_with_and_without_tollgate() {
+    let scene = Scene::standalone(policy(generous()), 2).await;
+    for (library, model, _) in LIBRARIES {
+        for stream in [false, true] {
+            // Having called a tool, MCP's library asks for the list of tools, which the mock has not got.
+            if library == Library::Mcp {
+                continue;
+            }
+            let consumer = format!("{library:?}-{stream}");
+            let mut through = LibraryCall { stream, ..call(&scene, library, model, false) };
+            through.headers = [
+                ("x-consumer", consumer.as_str()),
+                ("x-mock-id", "the-same"),
+                ("x-mock-output-tokens", "21"),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into();
+            let direct =
+                LibraryCall { base_url: format!("http://{}", scene.models.address()), ..through.clone() };
+            scene.models.reset();
+            let got = clients::calls(&[direct, through]).await.unwrap();
+            assert_eq!(got[0].exception, None, "{consumer}: {:?}", got[0]);
+            assert!(!got[0].objects.is_empty() && got[0].text.as_ref().is_some_and(|text| !text.is_empty()));
+            assert_eq!((&got[1].text, &got[1].objects), (&got[0].text, &got[0].objects), "{consumer}");
+            // The mock speaks as OpenAI on Mistral's path: it says nothing of a stream's usage, and Mistral's models are
+            // not asked for it.
+            if stream && library == Library::Mistral {
+                continue;
+            }
+            let served = scene.models.served();
+            assert_eq!(served[0].usage, served[1].usage, "{consumer}: the model did the same twice");
+            let tally = scene.envoy.wait_for_journal_of(&consumer, 1).await.remove(0);
+            assert_eq!(usage_of(&tally), served[1].usage, "{consumer}: {tally:?}");
+            assert_eq!(tally.outcome, Outcome::Ok, "{consumer}: {tally:?}");
+        }
+    }
+    scene.envoy.assert_no_trap();
+}
+
+fn usage_of(tally: &Tally) -> ModelUsage {
+    ModelUsage {
+        input: tally.input.0,
+        cache_read: tally.cache_read.0,
+        cache_write: tally.cache_write.0,
+        output: tally.output.0,
+        reasoning: tally.reasoning.0,
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

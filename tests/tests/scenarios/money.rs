@@ -1,10 +1,12 @@
 //! What it costs, to the nano-dollar.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tollgate_e2e::http_client::Call;
 use tollgate_e2e::model_server::ModelUsage;
 use tollgate_e2e::prices::Prices;
 use tollgate_e2e::scene::{CLAUDE_MODEL, OPENAI_MODEL, Scene, generous, policy};
+use tollgate_e2e::wait;
+use tollgate_wire::{Outcome, Tally};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_class_of_tokens_is_charged_at_its_own_price() {
@@ -73,6 +75,81 @@ async fn a_model_without_a_price_is_never_silently_free() {
         match unknown {
             "ceiling" => assert!(tally.unknown_price && tally.cost_nusd > cheap, "{tally:?}"),
             _ => assert_eq!(tally.cost_nusd.0, 0, "{tally:?}"),
+        }
+    }
+}
+
+const CAP: u64 = 700;
+const SAID: u64 = 30;
+
+/// One request for each cause of a charge, in a scene of its own; gives their tallies by cause, and that each was counted.
+async fn one_of_each_cause(charging: Value) -> Vec<(&'static str, Tally)> {
+    let mut policy = policy(generous());
+    policy["charging"] = charging;
+    let scene = Scene::standalone(policy, 1).await;
+    let call = || Call::anthropic(CLAUDE_MODEL, 50, CAP).header("x-mock-output-tokens", SAID);
+    for (cause, call) in [
+        ("reported", call()),
+        ("no_usage", call().header("x-mock-omit-usage", 1)),
+        ("upstream_error", call().header("x-mock-status", 500)),
+        ("error_in_answer", call().streamed().header("x-mock-error-after", 12)),
+    ] {
+        scene.envoy.send(&call.header("x-consumer", cause)).await;
+    }
+    let cut = call().streamed().header("x-mock-hang-after", 12).header("x-consumer", "aborted");
+    let mut reading = cut.start(scene.envoy.address()).await.unwrap();
+    reading.read_until("the").await.unwrap();
+    drop(reading);
+    let mut tallies = Vec::new();
+    for cause in ["reported", "no_usage", "upstream_error", "error_in_answer", "aborted"] {
+        let tally = scene.envoy.wait_for_journal_of(cause, 1).await.remove(0);
+        tallies.push((cause, tally));
+        let name = "tollgate_charges";
+        let counted = async || scene.envoy.prometheus().await.sum(name, &[("cause", cause)]) == Some(1.0);
+        wait::until(cause, || scene.envoy.logs(), async || counted().await.then_some(())).await;
+    }
+    scene.envoy.assert_no_trap();
+    tallies
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_cause_of_a_charge_is_estimated_unless_the_policy_says_otherwise() {
+    for (cause, tally) in one_of_each_cause(json!({})).await {
+        let (input, output) = (tally.input.0, tally.output.0);
+        match cause {
+            "reported" => assert_eq!((tally.outcome, output), (Outcome::Ok, SAID), "{tally:?}"),
+            "upstream_error" => {
+                assert_eq!(
+                    (tally.outcome, input, output, tally.cost_nusd.0),
+                    (Outcome::Error, 0, 0, 0),
+                    "{tally:?}"
+                );
+            }
+            _ => {
+                assert!(
+                    input > 0 && output > 0 && output < CAP && tally.cost_nusd.0 > 0,
+                    "{cause}: {tally:?}"
+                );
+                let estimated = matches!(tally.outcome, Outcome::Estimated | Outcome::Aborted);
+                assert!(estimated, "{cause}: {tally:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_cause_of_a_charge_has_its_own_rule() {
+    let strict = json!({"on_upstream_error": "input", "on_abort": "reserved", "on_error_in_answer": "reserved",
+        "without_usage": "reserved"});
+    for (cause, tally) in one_of_each_cause(strict).await {
+        let (input, output) = (tally.input.0, tally.output.0);
+        match cause {
+            "reported" => assert_eq!(output, SAID, "what is known needs no rule: {tally:?}"),
+            "upstream_error" => {
+                assert!(input > 0 && output == 0 && tally.cost_nusd.0 > 0, "{tally:?}");
+                assert_eq!(tally.outcome, Outcome::Error);
+            }
+            _ => assert!(input > 0 && output == CAP, "{cause}: all that was held: {tally:?}"),
         }
     }
 }
