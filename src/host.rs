@@ -103,6 +103,7 @@ unsafe extern "C" {
     fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
     fn proxy_set_effective_context(id: u32) -> u32;
     fn proxy_continue_stream(stream: u32) -> u32;
+    fn proxy_close_stream(stream: u32) -> u32;
     fn proxy_register_shared_queue(name: *const u8, name_size: usize, id: *mut u32) -> u32;
     fn proxy_enqueue_shared_queue(id: u32, data: *const u8, size: usize) -> u32;
     fn proxy_dequeue_shared_queue(id: u32, data: *mut *mut u8, size: *mut usize) -> u32;
@@ -295,6 +296,13 @@ pub fn resume_request() -> Result<(), Failed> {
     const REQUEST: u32 = 0;
     // SAFETY: no memory is involved.
     check(unsafe { proxy_continue_stream(REQUEST) })
+}
+
+/// Resets a stream whose answer has begun, on both sides, once this callback has returned.
+pub fn reset_response() -> Result<(), Failed> {
+    const RESPONSE: u32 = 1;
+    // SAFETY: no memory is involved.
+    check(unsafe { proxy_close_stream(RESPONSE) })
 }
 
 /// A queue of Envoy's whose messages wake the VM that registered it, whatever thread they come from.

@@ -33,6 +33,8 @@ pub struct Waiting {
     /// When the next tick comes, as far as it is known.
     tick_ns: u64,
     period_ns: u64,
+    /// There is more to do than one tick may: the next comes at once.
+    pub hurries: bool,
 }
 
 impl Waiting {
@@ -42,7 +44,7 @@ impl Waiting {
             .inspect_err(|failed| warn!("no queue to be woken by: status {}", failed.0))
             .ok();
         let (room, streams) = (Room::new(bounds), HashMap::new());
-        Self { room, streams, queue, tick_ns: 0, period_ns: 0 }
+        Self { room, streams, queue, tick_ns: 0, period_ns: 0, hurries: false }
     }
 
     /// Takes in a request that may go on at `due_ns`.
@@ -95,6 +97,7 @@ impl Waiting {
     pub fn arm(&mut self, now_ns: u64, after_tick: bool) {
         let idle_ns = now_ns + IDLE_TICK_NS;
         let due_ns = self.room.next_due_ns().map_or(idle_ns, |due_ns| due_ns.min(idle_ns));
+        let due_ns = if self.hurries { now_ns } else { due_ns };
         if !after_tick && self.tick_ns <= due_ns {
             return;
         }
@@ -259,7 +262,8 @@ impl Worker {
         accounts.filter_map(|account| Some((account, bell.first(account, now.mono_s(), me)?.rank))).collect()
     }
 
-    fn speak_of_root(&self) {
+    /// Has the calls that follow speak of the root again.
+    pub fn speak_of_root(&self) {
         if host::speak_of(self.root).is_err() {
             warn!("the root context is gone");
         }

@@ -1,6 +1,7 @@
 //! What the streams of one VM share: the policy, the hand on the balances, and what waits for the next tick.
 
 use std::cell::RefCell;
+use std::rc::Weak;
 
 use log::{error, warn};
 use tollgate_core::billing::{Calibration, Predictor};
@@ -17,6 +18,7 @@ use tollgate_wire::TallyOf;
 use crate::host::{self, SharedData};
 use crate::memory::HOLD_EVERY_NS;
 use crate::metrics::Metrics;
+use crate::stream::Stream;
 use crate::sync::Link;
 use crate::waiting::{IDLE_TICK_NS, Waiting};
 
@@ -68,6 +70,8 @@ pub struct State {
     pub others: Others,
     /// Requests that wait.
     pub waiting: Waiting,
+    /// Streams whose answers were ended: what still comes of them is in vain.
+    pub ended: Vec<Weak<RefCell<Stream>>>,
     unsettled: Vec<(Reservation, Amounts)>,
     last_beat_ns: u64,
     last_chores_ns: u64,
@@ -103,6 +107,7 @@ impl Worker {
             load: Load::default(),
             others: Others::default(),
             waiting,
+            ended: Vec::new(),
             unsettled: Vec::new(),
             last_beat_ns: now.mono_ns,
             last_chores_ns: now.mono_ns,
@@ -168,6 +173,7 @@ impl Worker {
     /// Wakes who has waited long enough, and does what is done a few times a second, off the requests' path.
     pub fn tick(&self) {
         self.wake_due();
+        self.reset_ended();
         let state = &mut *self.state.borrow_mut();
         let now = host::now();
         if now.mono_ns.saturating_sub(state.last_chores_ns) >= CHORES_NS {
@@ -187,6 +193,23 @@ impl Worker {
     /// The VM ends: a new configuration has its own.
     pub fn end(&self) {
         self.flush(&mut self.state.borrow_mut(), host::now());
+    }
+
+    /// Resets a stream whose answer was ended: its last bytes are on their way.
+    ///
+    /// One at a time: the reset of a stream may make Envoy close others of its connection, before the next is reset.
+    fn reset_ended(&self) {
+        let mut more = true;
+        while more {
+            let ended = self.state.borrow_mut().ended.pop();
+            more = ended.is_some();
+            if ended.and_then(|stream| stream.upgrade()).is_some_and(|stream| stream.borrow().reset()) {
+                self.speak_of_root();
+                break;
+            }
+        }
+        let state = &mut *self.state.borrow_mut();
+        state.waiting.hurries = !state.ended.is_empty();
     }
 
     fn chores(&self, state: &mut State, now: Now) {

@@ -3,6 +3,7 @@
 use tollgate_core::traffic::{Dialect, ResponseParser, UsageStripper, ask_usage};
 
 use super::Stream;
+use super::midway::Midway;
 use crate::headers::Headers;
 use crate::host::{self, Buffer, Map};
 use crate::worker::State;
@@ -12,11 +13,18 @@ pub(super) struct Answer {
     parser: ResponseParser,
     /// Takes out again what was not asked for by the client.
     stripper: Option<UsageStripper>,
+    pub midway: Midway,
 }
 
 impl Answer {
     /// For an answer whose headers are here. `asked` is what the client did not ask for.
-    pub fn new(state: &mut State, dialect: Dialect, asked: bool, headers: &Headers) -> Self {
+    pub fn new(
+        state: &mut State,
+        dialect: Dialect,
+        asked: bool,
+        headers: &Headers,
+        mut midway: Midway,
+    ) -> Self {
         let encoding = headers.get("content-encoding").unwrap_or_default();
         let mut parser = ResponseParser::encoded(dialect, encoding);
         if parser.is_unread() {
@@ -33,7 +41,12 @@ impl Answer {
             // The body gets shorter.
             let _ = host::remove_header(Map::Response, "content-length");
         }
-        Self { parser, stripper }
+        // To what is compressed no event can be appended, and what says its length before is no stream.
+        if midway.ends() && (!encoding.is_empty() || host::header(Map::Response, "content-length").is_some())
+        {
+            midway.finishes();
+        }
+        Self { parser, stripper, midway }
     }
 
     /// The next bytes of the body, and its end.
@@ -50,6 +63,27 @@ impl Answer {
         if out != chunk {
             let _ = host::set_buffer(Buffer::Response, size, &out);
         }
+    }
+
+    /// Reads bytes that pass, and appends to `out` what the client gets of them now.
+    pub fn read(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        self.parser.feed(bytes);
+        match &mut self.stripper {
+            Some(stripper) => stripper.feed(bytes, out),
+            None => out.extend_from_slice(bytes),
+        }
+    }
+
+    /// Nothing more passes: appends to `out` what the client has not got yet.
+    pub fn finish(&mut self, out: &mut Vec<u8>) {
+        if let Some(stripper) = &mut self.stripper {
+            stripper.finish(out);
+        }
+    }
+
+    /// What was seen of it, and how it is watched.
+    pub const fn watched(&mut self) -> (&ResponseParser, &mut Midway) {
+        (&self.parser, &mut self.midway)
     }
 
     /// What was seen of it.

@@ -21,7 +21,8 @@ impl Stream {
             Phase::Admitted(admission, demand) => {
                 state.load.ended();
                 worker.ring_for_load(state);
-                (self.charge(state, now, &admission, &demand), Some(admission), String::new())
+                let ended_by = core::mem::take(&mut self.ended_by);
+                (self.charge(state, now, &admission, &demand), Some(admission), ended_by)
             }
             Phase::Refused(limit) => (Charged::refused(), None, limit),
             Phase::Held(admission, _) => return self.leave(state, Some(&admission)),

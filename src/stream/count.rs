@@ -60,6 +60,14 @@ pub(super) fn rejection(
     }
 }
 
+/// Counts a stream that outgrew limits: `finished` all the same, or `ended`.
+pub(super) fn outgrown(worker: &Worker, state: &mut State, limits: &[LimitId], outcome: &str) {
+    for limit in limits {
+        let name = worker.policy.limit(*limit).map_or("", |limit| limit.name.as_str());
+        state.metrics.count_labelled("tollgate_outgrown", &[("limit", name), ("outcome", outcome)], 1);
+    }
+}
+
 /// Counts what charges rest on.
 pub(super) fn charge(state: &mut State, charged: &Charged) {
     state.metrics.count_labelled("tollgate_charges", &[("cause", charged.cause.label())], 1);

@@ -8,6 +8,7 @@ mod close;
 mod count;
 mod decide;
 mod load;
+mod midway;
 mod route;
 mod shared;
 mod unread;
@@ -28,6 +29,7 @@ use tollgate_core::traffic::{Dialect, Endpoint, RequestFacts};
 use crate::headers::Headers;
 use crate::host::{self, Map};
 use crate::worker::Worker;
+use midway::Midway;
 use route::Route;
 
 pub use shared::Shared;
@@ -79,6 +81,8 @@ pub struct Stream {
     decided: Now,
     waited_ns: u64,
     ending: Ending,
+    /// The limit that ended its answer, if one did.
+    ended_by: String,
 }
 
 impl Stream {
@@ -103,6 +107,7 @@ impl Stream {
             decided: Now::default(),
             waited_ns: 0,
             ending: Ending::default(),
+            ended_by: String::new(),
         }
     }
 
@@ -226,26 +231,27 @@ impl HttpContext for Stream {
     }
 
     fn on_http_response_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
-        let Phase::Admitted(admission, _) = &self.phase else {
+        let Phase::Admitted(admission, demand) = &self.phase else {
             return Action::Continue;
         };
         let headers = Headers::new(host::header_pairs(Map::Response).unwrap_or_default());
         let status = headers.get(":status").and_then(|status| status.parse().ok());
         self.announce(admission, &headers);
         self.read_load(&headers);
-        self.ending = Ending { status: status.unwrap_or(0), complete: end_of_stream };
+        self.ending = Ending { status: status.unwrap_or(0), complete: end_of_stream, cut: false };
         if let Some(dialect) = self.dialect().filter(|_| self.facts.is_some() && self.ending.status < 400) {
             let worker = Rc::clone(&self.worker);
-            let answer = body::Answer::new(&mut worker.state.borrow_mut(), dialect, self.asked, &headers);
+            let ends = self.enforcement == Enforcement::On;
+            let midway = Midway::of(&worker.policy, admission, demand, dialect, ends);
+            let state = &mut *worker.state.borrow_mut();
+            let answer = body::Answer::new(state, dialect, self.asked, &headers, midway);
             self.answer = Some(answer);
         }
         Action::Continue
     }
 
     fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        if let Some(answer) = &mut self.answer {
-            answer.pass(size, end_of_stream);
-        }
+        self.passes(size, end_of_stream);
         self.ending.complete |= end_of_stream;
         Action::Continue
     }

@@ -78,11 +78,15 @@ def openai_chat(api, order, options):
         options["stream_options"] = {"include_usage": True}
     raw = raw_api.create(stream=True, **options)
     text, usage = "", None
-    for chunk in raw.parse():
-        for choice in chunk.choices:
-            text += choice.delta.content or ""
-        usage = chunk.usage or usage
-        stop_early(order, text)
+    try:
+        for chunk in raw.parse():
+            for choice in chunk.choices:
+                text += choice.delta.content or ""
+            usage = chunk.usage or usage
+            stop_early(order, text)
+    except Exception as error:
+        error.so_far = text
+        raise
     return answered(raw, text, usage)
 
 
@@ -94,14 +98,18 @@ def anthropic_chat(api, order, options):
         return answered(raw, "".join(block.text for block in answer.content), answer.usage)
     raw = raw_api.create(stream=True, **options)
     text, usage = "", {}
-    for event in raw.parse():
-        if event.type == "message_start":
-            usage.update(event.message.usage.to_dict())
-        elif event.type == "content_block_delta":
-            text += event.delta.text
-        elif event.type == "message_delta":
-            usage.update({key: value for key, value in event.usage.to_dict().items() if value is not None})
-        stop_early(order, text)
+    try:
+        for event in raw.parse():
+            if event.type == "message_start":
+                usage.update(event.message.usage.to_dict())
+            elif event.type == "content_block_delta":
+                text += event.delta.text
+            elif event.type == "message_delta":
+                usage.update({key: value for key, value in event.usage.to_dict().items() if value is not None})
+            stop_early(order, text)
+    except Exception as error:
+        error.so_far = text
+        raise
     return answered(raw, text, usage)
 
 
@@ -132,4 +140,5 @@ def refused(error):
         "body": getattr(error, "body", None),
         "code": getattr(error, "code", None),
         "type": getattr(error, "type", None),
+        "text": getattr(error, "so_far", None),
     }

@@ -49,7 +49,8 @@ pub use limits::{
 pub use load::{Load, LoadAction, Tighten};
 pub use messages::Messages;
 pub use money::{
-    LongContextConfig, PriceConfig, PriceRuleConfig, Prices, Reservation, UnknownModel, VolumeConfig,
+    LongContextConfig, MidStream, PriceConfig, PriceRuleConfig, Prices, Reservation, UnknownModel,
+    VolumeConfig,
 };
 pub use reading::{ConfigError, limits, read};
 pub use running::{Contention, Ledger, StateConfig};

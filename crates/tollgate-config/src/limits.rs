@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use crate::amount::Amount;
 use crate::load::LoadAction;
+use crate::money::MidStream;
 
 config! {
     /// A named set of limits.
@@ -85,6 +86,10 @@ config! {
         /// next first violation in the next window, or once a bucket has been full again.
         #[serde(default)]
         pub grace_s: u32,
+        /// What becomes of a stream that outgrows what the limit has reserved for it; as `reservation.mid_stream` says if
+        /// absent. For limits on output, tokens, cost and credits.
+        #[serde(default)]
+        pub mid_stream: Option<MidStream>,
     }
 }
 
@@ -129,6 +134,11 @@ impl Meter {
     /// True when the meter needs the request's body and the response's usage.
     pub const fn reads_body(self) -> bool {
         !matches!(self, Self::Requests | Self::Ram | Self::Ssd)
+    }
+
+    /// True when an answer uses more of it the longer it is.
+    pub const fn grows(self) -> bool {
+        matches!(self, Self::Tokens | Self::OutputTokens | Self::Cost | Self::Credits)
     }
 
     /// Decimals of the unit behind the one people write: dollars are counted in billionths.

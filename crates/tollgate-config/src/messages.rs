@@ -30,6 +30,8 @@ config! {
         pub overloaded: String,
         /// No decision was reached.
         pub undecided: String,
+        /// An answer was ended in mid-stream; why follows.
+        pub ended: String,
     }
 }
 
@@ -48,13 +50,14 @@ impl Default for Messages {
             body_too_large: "The request body is too large.".into(),
             overloaded: "There is too much load at the moment. Try again.".into(),
             undecided: "The limits could not be checked. Try again.".into(),
+            ended: "The answer was ended before it was complete.".into(),
         }
     }
 }
 
 impl Messages {
     /// Every sentence with the name of its field.
-    pub fn all(&self) -> [(&'static str, &str); 12] {
+    pub fn all(&self) -> [(&'static str, &str); 13] {
         [
             ("quota_exceeded", &self.quota_exceeded),
             ("approaching", &self.approaching),
@@ -68,6 +71,7 @@ impl Messages {
             ("body_too_large", &self.body_too_large),
             ("overloaded", &self.overloaded),
             ("undecided", &self.undecided),
+            ("ended", &self.ended),
         ]
     }
 }

@@ -125,6 +125,25 @@ config! {
         /// Output tokens held against quotas when the client sends no output cap.
         #[serde(default = "default_uncapped")]
         pub uncapped_output_tokens: u64,
+        /// What becomes of a stream that outgrows what is reserved for it, while it passes.
+        #[serde(default)]
+        pub mid_stream: MidStream,
+    }
+}
+
+config! {
+    /// What becomes of a stream that outgrows what is reserved for it, while it passes.
+    #[derive(Copy, Default, PartialEq, Eq)]
+    pub enum MidStream {
+        /// Nothing: it is charged at its end.
+        Off,
+        /// It takes more of its limits as it goes. Where one has no more, it finishes all the same, and the balance goes
+        /// below zero.
+        #[default]
+        Finish,
+        /// It takes more of its limits as it goes. Where one has no more, it ends there, with an error in the shape of
+        /// its own API.
+        End,
     }
 }
 
@@ -138,6 +157,10 @@ fn default_uncapped() -> u64 {
 
 impl Default for Reservation {
     fn default() -> Self {
-        Self { expected_output_tokens: default_expected(), uncapped_output_tokens: default_uncapped() }
+        Self {
+            expected_output_tokens: default_expected(),
+            uncapped_output_tokens: default_uncapped(),
+            mid_stream: MidStream::default(),
+        }
     }
 }

@@ -19,6 +19,8 @@ pub enum Outcome {
     Error,
     /// Tollgate refused it: a limit, an unidentified caller, a model without a price.
     Refused,
+    /// Tollgate ended it in mid-stream: a limit had no more. What passed is charged, by estimate.
+    Ended,
 }
 
 impl Outcome {
@@ -30,6 +32,7 @@ impl Outcome {
             Self::Aborted => "aborted",
             Self::Error => "error",
             Self::Refused => "refused",
+            Self::Ended => "ended",
         }
     }
 }
@@ -100,7 +103,7 @@ pub struct TallyOf<S> {
     pub status: u16,
     /// How it ended.
     pub outcome: Outcome,
-    /// The limit that refused it, if one did.
+    /// The limit that refused or ended it, if one did.
     #[serde(skip_serializing_if = "is_empty")]
     pub refused_by: S,
     /// Requests this tally stands for: 1, or more once tallies were merged while the ledger was away.

@@ -37,7 +37,7 @@ pub(super) struct Answer {
 
 impl Answer {
     pub fn new(prompt: &Prompt, knobs: &Knobs, number: u64) -> Self {
-        let cap = prompt.output_cap.unwrap_or(u64::MAX);
+        let cap = prompt.output_cap.filter(|_| !knobs.ignore_cap).unwrap_or(u64::MAX);
         let output = knobs.output_tokens.min(cap);
         let reasoning = knobs.reasoning.min(output);
         Self {

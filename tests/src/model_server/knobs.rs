@@ -18,6 +18,8 @@ pub struct Knobs {
     pub delay: Duration,
     /// `x-mock-output-tokens`: length of the answer, reasoning included, unless the request's own cap is lower.
     pub output_tokens: u64,
+    /// `x-mock-ignore-cap`: answer at that length whatever the request's own cap is.
+    pub ignore_cap: bool,
     /// `x-mock-chunk-delay-ms`: wait this long before every chunk of the body but the first.
     pub chunk_delay: Duration,
     /// `x-mock-split`: write the body in pieces of this many bytes, each a chunk of its own.
@@ -58,6 +60,7 @@ impl Knobs {
         Self {
             delay: delay("x-mock-delay-ms"),
             output_tokens: tokens("x-mock-output-tokens").unwrap_or(OUTPUT_TOKENS_DEFAULT),
+            ignore_cap: headers.contains_key("x-mock-ignore-cap"),
             chunk_delay: delay("x-mock-chunk-delay-ms"),
             split: number(headers, "x-mock-split").filter(|bytes| *bytes > 0),
             status: number(headers, "x-mock-status").unwrap_or(200),

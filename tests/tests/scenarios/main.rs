@@ -12,6 +12,7 @@ mod libraries;
 mod limits;
 mod load;
 mod memory;
+mod mid_stream;
 mod money;
 mod streams;
 mod telling;

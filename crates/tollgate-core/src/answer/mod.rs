@@ -3,12 +3,14 @@
 //! A rejection is first a [`fault::Fault`], in no API's words; a [`Shape`] then writes it as the API would. When to come
 //! again is told once (`retry`), in every header that some official client obeys.
 
+mod cut;
 mod fault;
 mod retry;
 mod shapes;
 mod standing;
 mod words;
 
+pub use cut::cut;
 pub use shapes::Shape;
 pub use standing::{announce, standing};
 

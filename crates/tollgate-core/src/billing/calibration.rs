@@ -48,6 +48,18 @@ impl Observation {
     }
 }
 
+/// How far estimates are off, in 1/4096: at most by half or twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Factor(u32);
+
+impl Factor {
+    /// An estimate, corrected.
+    pub fn apply(self, estimate: u64) -> u64 {
+        let exact = u128::from(estimate) * u128::from(self.0);
+        u64::try_from(exact.div_ceil(u128::from(ONE))).unwrap_or(u64::MAX)
+    }
+}
+
 /// The factors, as one worker knows them.
 #[derive(Clone, Debug)]
 pub struct Calibration {
@@ -67,9 +79,12 @@ impl Calibration {
 
     /// An estimate, corrected by what is known of the model.
     pub fn apply(&self, model: &str, estimate: u64) -> u64 {
-        let factor = self.factors.get(&self.hash(model)).copied().unwrap_or(ONE);
-        let exact = u128::from(estimate) * u128::from(factor);
-        u64::try_from(exact.div_ceil(u128::from(ONE))).unwrap_or(u64::MAX)
+        self.factor(model).apply(estimate)
+    }
+
+    /// How far estimates of the model's tokens are off.
+    pub fn factor(&self, model: &str) -> Factor {
+        Factor(self.factors.get(&self.hash(model)).copied().unwrap_or(ONE))
     }
 
     /// Learns from a request.

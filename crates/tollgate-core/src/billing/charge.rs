@@ -5,7 +5,7 @@
 
 use tollgate_wire::{Outcome, TokenCount};
 
-use super::{Calibration, Job, Observation, Predictor, Rate, prose_words};
+use super::{BYTES_PER_TOKEN, Calibration, Factor, Job, Observation, Predictor, Rate, prose_words};
 use crate::limiter::{Amounts, Demand, Status};
 use crate::policy::Work;
 use crate::policy::config::{Unreported, UpstreamError};
@@ -19,6 +19,8 @@ pub struct Ending {
     pub status: u16,
     /// The response was seen to its end.
     pub complete: bool,
+    /// Tollgate ended it before.
+    pub cut: bool,
 }
 
 /// What a charge rests on.
@@ -37,6 +39,8 @@ pub enum Cause {
     UpstreamError,
     /// Nobody reads such answers: no limit counts tokens.
     Unread,
+    /// Tollgate ended it: a limit had no more.
+    Ended,
 }
 
 impl Cause {
@@ -49,6 +53,7 @@ impl Cause {
             Self::ErrorInAnswer => "error_in_answer",
             Self::UpstreamError => "upstream_error",
             Self::Unread => "unread",
+            Self::Ended => "ended",
         }
     }
 }
@@ -100,13 +105,7 @@ impl Job<'_> {
             (Cause::Unread, _) => (TokenClasses::default(), true),
             _ => (self.estimated(rate, demand, calibration, seen, cause), false),
         };
-        let work = Work {
-            words: self.facts.map_or(0, asked_words).saturating_add(seen.output_words),
-            bytes: self.facts.map_or(0, |facts| facts.body_bytes).saturating_add(seen.body_bytes),
-            elapsed_ms,
-            ..Work::default()
-        };
-        let mut amounts = self.amounts(rate, &tokens, &work);
+        let mut amounts = self.amounts(rate, &tokens, &self.work(seen, elapsed_ms));
         if !known && self.reserves(cause) {
             amounts.credits = amounts.credits.max(demand.bound.credits);
         }
@@ -126,6 +125,7 @@ impl Job<'_> {
         match ending.status {
             400.. => Cause::UpstreamError,
             _ if self.facts.is_none() => Cause::Unread,
+            _ if ending.cut => Cause::Ended,
             _ if seen.error && !began => Cause::UpstreamError,
             _ if seen.error && !seen.reported => Cause::ErrorInAnswer,
             // A report before the end is a running total.
@@ -140,6 +140,7 @@ impl Job<'_> {
         let rule = match cause {
             Cause::Aborted => charging.on_abort,
             Cause::ErrorInAnswer => charging.on_error_in_answer,
+            Cause::Ended => return false,
             _ => charging.without_usage,
         };
         matches!(rule, Unreported::Reserved)
@@ -160,7 +161,7 @@ impl Job<'_> {
             // Only the input is missing, as Ollama leaves it out for a prompt that its cache served.
             return TokenClasses { output: so_far, ..self.input_only(rate, calibration, seen) };
         }
-        let passed = so_far.max(seen.output_estimate.0);
+        let passed = so_far.max(self.factor(calibration).apply(seen.output_estimate.0));
         // An answer that comes later, to another request, is one that nobody waited for as well.
         let nothing_passed = seen.body_bytes == 0 || seen.deferred;
         let output = match (self.reserves(cause), nothing_passed) {
@@ -169,6 +170,40 @@ impl Job<'_> {
             (false, false) => passed.max(1),
         };
         TokenClasses { output, ..self.input_only(rate, calibration, seen) }
+    }
+
+    /// How far estimates of its tokens are off.
+    pub fn factor(&self, calibration: &Calibration) -> Factor {
+        let model = self.rate(None).ok().and_then(|rate| rate.model).unwrap_or(self.request.model);
+        calibration.factor(model)
+    }
+
+    /// What the request uses once its answer, of which this was seen, has so many output tokens.
+    pub fn used(
+        &self,
+        output: u64,
+        statuses: &[Status],
+        calibration: &Calibration,
+        seen: &Observed,
+        elapsed_ms: u64,
+    ) -> Amounts {
+        let rate = self.rate(Some(statuses)).unwrap_or(Rate::FREE);
+        let tokens = TokenClasses { output, ..self.input_only(rate, calibration, seen) };
+        let to_come = output.saturating_sub(seen.output_estimate.0);
+        let mut work = self.work(seen, elapsed_ms);
+        work.words = work.words.saturating_add(prose_words(to_come));
+        work.bytes = work.bytes.saturating_add(to_come.saturating_mul(BYTES_PER_TOKEN));
+        self.amounts(rate, &tokens, &work)
+    }
+
+    /// What was done besides tokens.
+    fn work(&self, seen: &Observed, elapsed_ms: u64) -> Work {
+        Work {
+            words: self.facts.map_or(0, asked_words).saturating_add(seen.output_words),
+            bytes: self.facts.map_or(0, |facts| facts.body_bytes).saturating_add(seen.body_bytes),
+            elapsed_ms,
+            ..Work::default()
+        }
     }
 
     fn input_only(&self, rate: Rate<'_>, calibration: &Calibration, seen: &Observed) -> TokenClasses {
@@ -221,5 +256,6 @@ const fn outcome(cause: Cause, seen: &Observed, ending: Ending) -> Outcome {
         Cause::UpstreamError => Outcome::Error,
         Cause::Unread if ending.complete => Outcome::Ok,
         Cause::Unread => Outcome::Aborted,
+        Cause::Ended => Outcome::Ended,
     }
 }

@@ -7,7 +7,7 @@ mod rate;
 #[cfg(test)]
 mod tests;
 
-pub use calibration::{Calibration, Observation};
+pub use calibration::{Calibration, Factor, Observation};
 pub use charge::{Cause, Charged, Ending};
 pub use predictor::Predictor;
 pub use rate::{Rate, Unpriced};

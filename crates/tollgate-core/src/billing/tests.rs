@@ -52,8 +52,8 @@ fn charged(seen: &Observed, ending: Ending) -> Charged {
     charged_under(&policy(json!({})), seen, ending)
 }
 
-const WHOLE: Ending = Ending { status: 200, complete: true };
-const CUT: Ending = Ending { status: 200, complete: false };
+const WHOLE: Ending = Ending { status: 200, complete: true, cut: false };
+const CUT: Ending = Ending { status: 200, complete: false, cut: false };
 
 /// An answer of which text for so many tokens passed.
 fn text(tokens: u64) -> Observed {
@@ -107,7 +107,7 @@ fn what_a_cache_keeps_for_an_hour_is_charged_as_that() {
 
 #[test]
 fn an_upstream_error_costs_nothing_unless_the_policy_says_so() {
-    let failed = Ending { status: 500, complete: true };
+    let failed = Ending { status: 500, complete: true, cut: false };
     let refunded = charged(&Observed::default(), failed);
     assert_eq!((refunded.outcome, refunded.cause), (Outcome::Error, Cause::UpstreamError));
     assert_eq!(refunded.amounts, Amounts::default());
@@ -121,7 +121,7 @@ fn an_upstream_error_costs_nothing_unless_the_policy_says_so() {
 
 #[test]
 fn an_abort_is_never_free() {
-    let nothing = charged(&Observed::default(), Ending { status: 0, complete: false });
+    let nothing = charged(&Observed::default(), Ending { status: 0, complete: false, cut: false });
     assert_eq!((nothing.outcome, nothing.tokens.input, nothing.tokens.output), (Outcome::Aborted, 100, 256));
     let partly = charged(&text(7), CUT);
     assert_eq!((partly.outcome, partly.tokens.input, partly.tokens.output), (Outcome::Aborted, 100, 7));
@@ -292,7 +292,7 @@ fn an_action_costs_credits_where_no_body_is_read() {
         (served.amounts.credits, served.outcome, served.cause),
         (Credits(1_000_000), Outcome::Ok, Cause::Unread)
     );
-    let failed = charge(Ending { status: 503, complete: true });
+    let failed = charge(Ending { status: 503, complete: true, cut: false });
     assert_eq!((failed.amounts.credits, failed.outcome), (Credits(0), Outcome::Error));
 }
 

@@ -110,6 +110,8 @@ pub(super) struct Held {
     pub spare: bool,
     /// Taken while rates were tightened: what comes back comes back at that rate.
     pub tight: bool,
+    /// Taken from the burst allowance in mid-stream, on top of what the rate gave.
+    pub spared: u64,
 }
 
 impl Held {
@@ -119,6 +121,11 @@ impl Held {
             Some(tight) if self.tight => tight,
             _ => rate,
         }
+    }
+
+    /// All it holds.
+    pub const fn total(&self) -> u64 {
+        self.amount.saturating_add(self.spared)
     }
 }
 

@@ -15,6 +15,8 @@ mod settle;
 mod take;
 #[cfg(test)]
 mod tests;
+mod top_up;
+mod watch;
 
 use crate::limit::{Cell, Owner, Owners};
 use crate::policy::{LimitId, Policy};
@@ -26,6 +28,8 @@ pub use amounts::{Amounts, Demand};
 pub use decision::{Admission, Decision, Refusal, Reservation, Status, Undecided, Why};
 use plan::Charge;
 pub use process::Process;
+pub use top_up::TopUp;
+pub use watch::Watch;
 
 /// Most attempts at one swap. Two workers that do nothing else lose about one in two; in Envoy it is one in a hundred.
 pub const ATTEMPTS_MAX: u32 = 64;

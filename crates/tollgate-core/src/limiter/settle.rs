@@ -35,6 +35,14 @@ impl Context<'_> {
             (State::Bucket(_, spare), Kind::Rate(_)) if held.spare => {
                 spare.settle(held.window, held.amount, used);
             }
+            (State::Bucket(bucket, spare), Kind::Rate(rate)) if held.spared > 0 => {
+                let beyond = used.saturating_sub(held.amount);
+                let from_spare = beyond.min(held.spared);
+                spare.settle(held.window, held.spared, from_spare);
+                let rate = held.rate(limit, rate);
+                bucket.charge(rate, self.now.mono_ns, beyond - from_spare);
+                bucket.refund(rate, held.amount.saturating_sub(used));
+            }
             (State::Bucket(bucket, _), Kind::Rate(rate)) if used > held.amount => {
                 bucket.charge(held.rate(limit, rate), self.now.mono_ns, used - held.amount);
             }
@@ -73,8 +81,9 @@ impl Context<'_> {
                 (State::Bucket(_, spare), Kind::Rate(_)) if held.spare => {
                     spare.settle(held.window, held.amount, 0);
                 }
-                (State::Bucket(bucket, _), Kind::Rate(rate)) => {
+                (State::Bucket(bucket, spare), Kind::Rate(rate)) => {
                     bucket.refund(held.rate(limit, rate), held.amount);
+                    spare.settle(held.window, held.spared, 0);
                 }
                 (State::Sliding(sliding, holds), Kind::Window(_)) => {
                     holds.release(self.owner, held.excess);

@@ -44,7 +44,7 @@ impl Taken {
 }
 
 /// Why a charge did not fit, and when it will.
-type Over = (Why, Option<u64>);
+pub(super) type Over = (Why, Option<u64>);
 
 /// How a charge fitted.
 enum Fit {
@@ -235,7 +235,7 @@ impl Context<'_> {
     }
 
     /// True while a first violation's grace lasts; begins it if this is the first. Only what would be refused is one.
-    fn grace(&self, cell: &mut Cell, limit: &Limit, why: Why) -> bool {
+    pub fn grace(&self, cell: &mut Cell, limit: &Limit, why: Why) -> bool {
         if limit.grace_s == 0 || limit.violation == Violation::Shadow || why == Why::TooLarge {
             return false;
         }
@@ -276,10 +276,11 @@ fn held(charge: &Charge, cell: &Cell, spare: bool) -> Held {
         window,
         spare,
         tight: false,
+        spared: 0,
     }
 }
 
-fn refusal(limit: &Limit, charge: &Charge, (why, wait_ns): Over, status: &Status) -> Refusal {
+pub(super) fn refusal(limit: &Limit, charge: &Charge, (why, wait_ns): Over, status: &Status) -> Refusal {
     Refusal {
         limit: charge.limit,
         why,
@@ -294,7 +295,7 @@ fn refusal(limit: &Limit, charge: &Charge, (why, wait_ns): Over, status: &Status
 }
 
 /// The refusal that is told: the one that lasts longest. It can wait in a queue only if all of them can.
-fn binding(first: Option<Refusal>, second: Refusal) -> Refusal {
+pub(super) fn binding(first: Option<Refusal>, second: Refusal) -> Refusal {
     let Some(first) = first else { return second };
     let queueable = first.queueable && second.queueable;
     let told = match (first.wait_ns, second.wait_ns) {

@@ -3,7 +3,7 @@
 use crate::limit::{Allowance, Rate, Span};
 
 use super::attributes::{Attributes, Condition};
-use super::config::{Dimension, Violation};
+use super::config::{Dimension, MidStream, Violation};
 
 pub use super::config::Meter;
 
@@ -49,6 +49,8 @@ pub struct Limit {
     pub max_wait_ns: u64,
     /// Seconds from a first violation in which requests still pass.
     pub grace_s: u32,
+    /// What becomes of a stream that outgrows what the limit has reserved for it; off for what no stream outgrows.
+    pub mid_stream: MidStream,
     /// What shares one balance, without repetition, in the order of [`Dimension`].
     pub(super) key: Vec<Dimension>,
     pub(super) when: Vec<Condition>,

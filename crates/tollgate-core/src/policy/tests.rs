@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::config::{Dimension, Enforcement};
+use super::config::{self, Dimension, Enforcement};
 use super::{Attributes, Kind, LimitId, Policy, Reads};
 
 fn problem(value: Value) -> String {
@@ -207,6 +207,19 @@ fn every_mistake_names_its_field() {
             json!({"reservation": {"expected_output_tokens": 0}}),
             "reservation.expected_output_tokens: not from",
         ),
+        (json!({"reservation": {"mid_stream": "stop"}}), "reservation.mid_stream: unknown variant `stop`"),
+        (
+            json!({"limits": [{"name": "l", "concurrency": 1, "mid_stream": "end"}]}),
+            "limits[0].mid_stream: no stream outgrows this limit",
+        ),
+        (
+            json!({"limits": [{"name": "l", "meter": "input_tokens", "rate": {"amount": 1, "per": "hour"}, "mid_stream": "finish"}]}),
+            "limits[0].mid_stream: no stream outgrows this limit",
+        ),
+        (
+            json!({"limits": [{"name": "l", "meter": "cost", "rate": {"amount": 1, "per": "hour"}, "action": "warn", "mid_stream": "end"}]}),
+            "limits[0].mid_stream: a limit that refuses nothing ends nothing",
+        ),
         (json!({"state": {"expected_keys": 4_000_000_000u32}}), "state.expected_keys: more than"),
         (json!({"ledger": {"cluster": ""}}), "ledger.cluster: empty"),
         (json!({"ledger": {"cluster": "l", "flush_interval_ms": 1}}), "ledger.flush_interval_ms: not from"),
@@ -361,4 +374,29 @@ fn the_switch_for_all_is_read_whatever_a_yaml_reader_makes_of_on_and_off() {
     assert_eq!([read(json!("on")), read(json!(true))], [Enforcement::On; 2]);
     assert_eq!([read(json!("off")), read(json!(false))], [Enforcement::Off; 2]);
     assert_eq!(read(json!("shadow")), Enforcement::Shadow);
+}
+
+#[test]
+fn streams_are_ended_where_a_limit_says_so_or_all_do_and_never_where_nothing_is_refused() {
+    let rate = |name: &str, meter: &str, more: serde_json::Value| {
+        let mut limit = json!({"name": name, "meter": meter, "rate": {"amount": 9, "per": "hour"}});
+        more.as_object().unwrap().iter().for_each(|(key, value)| limit[key] = value.clone());
+        limit
+    };
+    let limits = json!([
+        rate("as_told", "tokens", json!({})),
+        rate("own", "cost", json!({"mid_stream": "off"})),
+        rate("warns", "tokens", json!({"action": "warn"})),
+        rate("requests", "requests", json!({})),
+        rate("input", "input_tokens", json!({})),
+        {"name": "in_flight", "concurrency": 1},
+    ]);
+    let of = |reservation: serde_json::Value| -> Vec<config::MidStream> {
+        let policy = Policy::from_json(json!({"limits": limits, "reservation": reservation})).unwrap();
+        policy.limits().iter().map(|limit| limit.mid_stream).collect()
+    };
+    use config::MidStream::{End, Finish, Off};
+    assert_eq!(of(json!({})), [Finish, Off, Finish, Off, Off, Off]);
+    assert_eq!(of(json!({"mid_stream": "end"})), [End, Off, Finish, Off, Off, Off]);
+    assert_eq!(of(json!({"mid_stream": "off"})), [Off, Off, Off, Off, Off, Off]);
 }

@@ -9,6 +9,7 @@
 
 mod ask_usage;
 mod base64;
+mod boundaries;
 pub mod dialect;
 mod dialects;
 pub mod endpoint;
@@ -26,6 +27,7 @@ pub mod usage;
 
 pub use ask_usage::ask_usage;
 pub(crate) use base64::Decoder;
+pub use boundaries::{Boundaries, Form};
 pub use dialect::Dialect;
 pub use endpoint::Endpoint;
 pub use estimate::Estimator;

@@ -91,12 +91,32 @@ impl ResponseParser {
         }
     }
 
+    /// Bytes of body that have come.
+    pub const fn body_bytes(&self) -> u64 {
+        self.body_bytes
+    }
+
+    /// True once the answer is known to come in events or frames.
+    pub fn is_stream(&self) -> bool {
+        self.body.reader().is_some_and(Reader::is_stream)
+    }
+
+    /// The output so far, as reported and by the text that passed: what [`ResponseParser::observed`] says of it.
+    pub fn output(&self) -> (Option<u64>, TokenCount) {
+        let reader = self.body.reader();
+        let read = reader.map(Reader::output_estimate).unwrap_or_default();
+        (reader.and_then(Reader::output_reported), self.by_size_at_least(read))
+    }
+
+    fn by_size_at_least(&self, read: TokenCount) -> TokenCount {
+        let by_size = TokenCount(self.body_bytes.div_ceil(COMPRESSED_BYTES_PER_TOKEN));
+        if self.unread { read.max(by_size) } else { read }
+    }
+
     /// What was seen so far: the final word after the last byte, and the best there is after an abort.
     pub fn observed(&self) -> Observed {
         let read = self.body.reader().map(Reader::observed).unwrap_or_default();
-        let by_size = TokenCount(self.body_bytes.div_ceil(COMPRESSED_BYTES_PER_TOKEN));
-        let output_estimate =
-            if self.unread { read.output_estimate.max(by_size) } else { read.output_estimate };
+        let output_estimate = self.by_size_at_least(read.output_estimate);
         Observed { output_estimate, body_bytes: read.body_bytes.max(self.body_bytes), ..read }
     }
 }

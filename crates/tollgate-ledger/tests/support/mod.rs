@@ -114,7 +114,8 @@ pub async fn everything(store: &dyn Store) -> (UsageReport, UsageReport, Vec<Ent
 
 /// A tally whose every field follows from a number, over several days of two months.
 pub fn varied_tally(number: u64) -> Tally {
-    let outcomes = [Outcome::Ok, Outcome::Estimated, Outcome::Aborted, Outcome::Error, Outcome::Refused];
+    let outcomes =
+        [Outcome::Ok, Outcome::Estimated, Outcome::Aborted, Outcome::Error, Outcome::Refused, Outcome::Ended];
     let pick = |names: &[&str], by: u64| names[(by % names.len() as u64) as usize].to_owned();
     Tally {
         id: guid(number),

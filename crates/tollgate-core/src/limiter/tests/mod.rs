@@ -7,6 +7,7 @@ mod later;
 mod resets;
 mod simulation;
 mod tightening;
+mod top_ups;
 
 use std::cell::{Cell as StdCell, RefCell};
 use std::collections::HashMap;

@@ -1,11 +1,12 @@
 //! Whole days of traffic, seeded: for every kind of limit, and for mixes of five, nobody ever gets more than a limit
-//! promises; who asks for half as much again gets nearly all of it; and crashes, clocks that step and lost swaps change
-//! neither, nor do they leave anything behind.
+//! promises, also where streams take more as they go; who asks for half as much again gets nearly all of it; and crashes,
+//! clocks that step and lost swaps change neither, nor do they leave anything behind.
 
 use jiff::{Timestamp, ToSpan};
 
 use super::*;
 use crate::limit::{Rate, Span};
+use crate::limiter::decision::Held;
 use crate::policy::{Kind, Meter};
 
 const SECOND: u64 = 1_000_000_000;
@@ -60,6 +61,8 @@ struct Entry {
     /// What everything else holds of it, or it used.
     tokens: u64,
     held: Vec<(LimitId, u32)>,
+    /// It is not a request but what a stream took on top, of each limit.
+    more: Option<Vec<(LimitId, u64)>>,
 }
 
 struct Flight {
@@ -92,6 +95,9 @@ impl World {
             let mut limit = limit.clone();
             limit["name"] = format!("l{at}").into();
             limit["key"] = json!(keys[at % keys.len()]);
+            if limit["meter"] == "tokens" {
+                limit["mid_stream"] = "end".into();
+            }
             limit
         });
         let tighten = json!({"above": 90, "below": 60, "limits": 30});
@@ -160,7 +166,34 @@ impl World {
                 rest = Some(again);
             }
         }
-        self.book[flight.entry].tokens = flight.actual;
+        let entry = &mut self.book[flight.entry];
+        entry.tokens = entry.tokens.min(flight.actual);
+    }
+
+    /// One of the streams outgrows what it has reserved, and uses all it is given.
+    fn grow(&mut self) {
+        if self.flying.is_empty() {
+            return;
+        }
+        let (at, by) = (self.dice.below(self.flying.len() as u64) as usize, 1 + self.dice.below(80));
+        let (now, flight) = (self.now(), &mut self.flying[at]);
+        let Some(index) = self.owners.iter().position(|owner| *owner == flight.owner) else { return };
+        let before = flight.reservation.held.clone();
+        let needs = tokens(0, flight.actual + by).bound;
+        let worker = &mut self.workers[index];
+        let taken = worker.top_up(&self.policy, &self.store, now, &mut flight.reservation, &needs, true);
+        let after = &flight.reservation.held;
+        let Ok(TopUp::Taken(beyond)) = taken else {
+            assert_eq!(&before, after, "nothing was taken");
+            return;
+        };
+        assert!(beyond.is_empty());
+        flight.actual += by;
+        let on_top = |(before, after): (&Held, &Held)| (after.limit, after.total() - before.total());
+        let more = Some(before.iter().zip(after).map(on_top).collect());
+        let held = after.iter().map(|held| (held.limit, held.window)).collect();
+        let consumer = self.book[flight.entry].consumer;
+        self.book.push(Entry { consumer, at_ns: self.mono_ns, expected: 0, tokens: 0, held, more });
     }
 
     /// Offers a request; true when it was let through.
@@ -173,7 +206,8 @@ impl World {
         let Ok(Decision::Admit(admission)) = decision else { return false };
         let at_ns = self.mono_ns + admission.delay_ns;
         let held = admission.reservation.held.iter().map(|held| (held.limit, held.window)).collect();
-        self.book.push(Entry { consumer, at_ns, expected, tokens: expected + more, held });
+        let (tokens, more) = (expected + more, None);
+        self.book.push(Entry { consumer, at_ns, expected, tokens, held, more });
         self.flying.push(Flight {
             entry: self.book.len() - 1,
             owner: self.owners[index],
@@ -203,9 +237,12 @@ impl World {
         for (at, limit) in self.policy.limits().iter().enumerate() {
             let of = |consumer: Option<usize>| -> Vec<(u64, u64, u32)> {
                 let mine = |entry: &&Entry| consumer.is_none_or(|consumer| entry.consumer == consumer);
-                let units = |entry: &Entry| match (limit.meter, &limit.kind) {
-                    (Meter::Requests, _) => 1,
-                    (_, Kind::Rate(_)) => entry.expected,
+                let units = |entry: &Entry| match (&entry.more, limit.meter, &limit.kind) {
+                    (Some(more), ..) => {
+                        more.iter().find(|(id, _)| usize::from(id.0) == at).map_or(0, |(_, units)| *units)
+                    }
+                    (None, Meter::Requests, _) => 1,
+                    (None, _, Kind::Rate(_)) => entry.expected,
                     _ => entry.tokens,
                 };
                 let window = |entry: &Entry| {
@@ -286,6 +323,7 @@ fn disorder(world: &mut World, moves: usize, seed: u64) {
             1 => world.skew_s = world.dice.below(7200) as i64 - 3600,
             2 => world.pass(1),
             13 => world.flap(),
+            14..=19 => world.grow(),
             3..=12 => {
                 let long = world.dice.below(8) == 0;
                 let mut left = world.dice.below(if long { 3000 * SECOND } else { 3 * SECOND });

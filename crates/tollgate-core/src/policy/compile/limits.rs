@@ -4,9 +4,9 @@ use crate::hash::fixed32;
 use crate::limit::Calendar;
 
 use super::super::LimitId;
-use super::super::config::{self, Dimension, Violation};
+use super::super::config::{self, Dimension, MidStream, Violation};
 use super::super::index::Index;
-use super::super::limit::{Kind, Limit};
+use super::super::limit::{Kind, Limit, Meter};
 use super::condition::conditions;
 use super::kinds::{self, Calendars};
 use super::{Outcome, name, refuse};
@@ -35,6 +35,8 @@ pub(super) struct Limits {
     pub all: Vec<Limit>,
     /// Percent of a rate that is left while the models are strained.
     tight: Option<u32>,
+    /// What becomes of streams where a limit says nothing of it.
+    mid_stream: MidStream,
     calendars: Calendars,
     /// Names taken, by what makes two balances of one name collide.
     common: Vec<String>,
@@ -42,9 +44,10 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    /// No limits yet; those that come are tightened to so many percent while the models are strained.
-    pub fn tightened_to(percent: Option<u32>) -> Self {
-        Self { tight: percent.filter(|percent| *percent < 100), ..Self::default() }
+    /// No limits yet; those that come are tightened to so many percent while the models are strained, and treat streams
+    /// like this where they say nothing of it.
+    pub fn new(tight: Option<u32>, mid_stream: MidStream) -> Self {
+        Self { tight: tight.filter(|percent| *percent < 100), mid_stream, ..Self::default() }
     }
 
     /// All limits and the calendars of those that have one.
@@ -94,6 +97,7 @@ impl Limits {
             allowance: kinds::allowance(raw, meter, path)?,
             max_wait_ns,
             grace_s: raw.grace_s,
+            mid_stream: mid_stream(raw, (&kind, meter), self.mid_stream, path)?,
             key: key(raw, &kind, path)?,
             when: conditions(&raw.when, path)?,
             id,
@@ -142,5 +146,25 @@ fn waits(raw: &config::Limit, kind: &Kind, path: &str) -> Outcome<u64> {
     match raw.max_wait_ms.unwrap_or(THROTTLE_MS_DEFAULT) {
         wait_ms @ 1..=THROTTLE_MS_MAX => Ok(wait_ms * 1_000_000),
         _ => refuse(format!("{path}.max_wait_ms"), format!("not from 1 to {THROTTLE_MS_MAX}")),
+    }
+}
+
+/// What becomes of a stream that outgrows the limit: nothing where none does, and none is ended that is only warned.
+fn mid_stream(
+    raw: &config::Limit,
+    (kind, meter): (&Kind, Meter),
+    otherwise: MidStream,
+    path: &str,
+) -> Outcome<MidStream> {
+    let grows = meter.grows() && matches!(kind, Kind::Rate(_) | Kind::Window(_) | Kind::Quota { .. });
+    let lenient = matches!(raw.action, Violation::Warn | Violation::Shadow);
+    match raw.mid_stream {
+        Some(_) if !grows => refuse(format!("{path}.mid_stream"), "no stream outgrows this limit"),
+        Some(MidStream::End) if lenient => {
+            refuse(format!("{path}.mid_stream"), "a limit that refuses nothing ends nothing")
+        }
+        _ if !grows => Ok(MidStream::Off),
+        None if otherwise == MidStream::End && lenient => Ok(MidStream::Finish),
+        chosen => Ok(chosen.unwrap_or(otherwise)),
     }
 }

@@ -32,7 +32,7 @@ pub(super) fn policy(config: Config) -> Outcome<Policy> {
     name("name", &config.name)?;
     let load = load::load(&config)?;
     let tight = config.load.as_ref().and_then(|load| load.tighten).map(|tighten| tighten.limits);
-    let mut limits = Limits::tightened_to(tight);
+    let mut limits = Limits::new(tight, config.reservation.mid_stream);
     let mut tiers = HashMap::new();
     for (tier, raw) in &config.tiers {
         name(&format!("tiers.{tier}"), tier)?;

@@ -67,19 +67,32 @@ impl Reader {
         }
     }
 
+    /// True for events and frames, which are streams whatever was asked for.
+    pub const fn is_stream(&self) -> bool {
+        matches!(self.format, Format::Events(_) | Format::Frames(_))
+    }
+
+    pub fn output_estimate(&self) -> TokenCount {
+        let by_size = |bytes_per_token| TokenCount(self.body_bytes.div_ceil(bytes_per_token));
+        match &self.format {
+            Format::Opaque => by_size(super::COMPRESSED_BYTES_PER_TOKEN),
+            _ if self.dialect == Dialect::Generic || self.documents.is_broken() => by_size(BYTES_PER_TOKEN),
+            _ => self.documents.facts.text.tokens(),
+        }
+    }
+
+    /// The output reported so far.
+    pub fn output_reported(&self) -> Option<u64> {
+        self.documents.facts.usage(self.dialect.uses_model()).0.output
+    }
+
     pub fn observed(&self) -> Observed {
         let facts = &self.documents.facts;
         let (usage, reported) = facts.usage(self.dialect.uses_model());
-        let by_size = |bytes_per_token| TokenCount(self.body_bytes.div_ceil(bytes_per_token));
-        let output_estimate = match &self.format {
-            Format::Opaque => by_size(super::COMPRESSED_BYTES_PER_TOKEN),
-            _ if self.dialect == Dialect::Generic || self.documents.is_broken() => by_size(BYTES_PER_TOKEN),
-            _ => facts.text.tokens(),
-        };
         Observed {
             usage,
             reported,
-            output_estimate,
+            output_estimate: self.output_estimate(),
             output_words: facts.text.words(),
             body_bytes: self.body_bytes,
             error: facts.error,

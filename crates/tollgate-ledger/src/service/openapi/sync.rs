@@ -155,7 +155,7 @@ pub(in crate::service) struct TallyDoc {
     status: u16,
     /// How it ended.
     outcome: OutcomeDoc,
-    /// The limit that refused it.
+    /// The limit that refused or ended it.
     #[schema(required = false)]
     refused_by: String,
     /// Requests this tally stands for; 1 when absent.
@@ -210,6 +210,8 @@ pub(in crate::service) enum OutcomeDoc {
     Error,
     /// Tollgate refused it.
     Refused,
+    /// Tollgate ended it in mid-stream.
+    Ended,
 }
 
 /// A threshold that a limit passed.
