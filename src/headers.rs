@@ -5,7 +5,8 @@ use tollgate_core::policy::config::Certificate;
 
 use crate::host;
 
-/// Headers of a request or a response, in the ABI's form: count (u32), the lengths of each key and value (2 x u32), then each with a NUL.
+/// Headers of a request or a response, in the ABI's form: count (u32), the lengths of each key and value (2 x u32), then
+/// each with a NUL.
 #[derive(Debug, Default)]
 pub struct Headers {
     bytes: Vec<u8>,

@@ -42,8 +42,8 @@ impl Answer {
             let _ = host::remove_header(Map::Response, "content-length");
         }
         // To what is compressed no event can be appended, and what says its length before is no stream.
-        if midway.ends() && (!encoding.is_empty() || host::header(Map::Response, "content-length").is_some())
-        {
+        let says_length = stripper.is_none() && headers.get_bytes("content-length").is_some();
+        if midway.ends() && (!encoding.is_empty() || says_length) {
             midway.finishes();
         }
         Self { parser, stripper, midway }

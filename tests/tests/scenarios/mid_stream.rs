@@ -43,6 +43,19 @@ async fn tally_of(scene: &Scene, consumer: &str) -> Tally {
     scene.envoy.wait_for_journal_of(consumer, 1).await.remove(0)
 }
 
+/// Waits until so many streams are counted that outgrew the limit.
+async fn wait_for_outgrown(scene: &Scene, outcome: &str, count: f64) {
+    let counted = [("limit", "output-per-hour"), ("outcome", outcome)];
+    wait::until(
+        "the metrics",
+        || scene.envoy.logs(),
+        async || {
+            (scene.envoy.prometheus().await.sum("tollgate_outgrown", &counted) == Some(count)).then_some(())
+        },
+    )
+    .await;
+}
+
 #[track_caller]
 fn assert_ended(tally: &Tally, limit: &str) {
     assert_eq!((tally.outcome, tally.refused_by.as_str()), (Outcome::Ended, limit), "{tally:?}");
@@ -85,15 +98,7 @@ async fn the_official_clients_raise_their_own_error_and_the_model_is_stopped() {
                 served.usage
             );
         }
-        let counted = [("limit", "output-per-hour"), ("outcome", "ended")];
-        wait::until(
-            "the metrics",
-            || scene.envoy.logs(),
-            async || {
-                (scene.envoy.prometheus().await.sum("tollgate_outgrown", &counted) == Some(2.0)).then_some(())
-            },
-        )
-        .await;
+        wait_for_outgrown(&scene, "ended", 2.0).await;
         scene.envoy.assert_no_trap();
     }
 }
@@ -221,15 +226,7 @@ async fn a_stream_that_finishes_is_charged_in_full_and_the_next_request_pays_for
         let next = scene.envoy.send(&chat_from(&consumer)).await;
         assert_eq!((next.status, next.limit().as_deref()), (429, Some("output-per-hour")));
     }
-    let counted = [("limit", "output-per-hour"), ("outcome", "finished")];
-    wait::until(
-        "the metrics",
-        || scene.envoy.logs(),
-        async || {
-            (scene.envoy.prometheus().await.sum("tollgate_outgrown", &counted) == Some(2.0)).then_some(())
-        },
-    )
-    .await;
+    wait_for_outgrown(&scene, "finished", 2.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
