@@ -1,12 +1,10 @@
 //! Deciding: every limit that matches takes its share, or none does.
 
-use crate::limit::read_account;
 use crate::policy::config::Violation;
 use crate::policy::{Attributes, Kind, LimitId, Policy};
 use crate::store::{Expected, SharedStore};
 use crate::time::Now;
 
-use super::context::Context;
 use super::plan::{self, Charge};
 use super::take::Taken;
 use super::{Admission, Decision, Demand, Limiter, Refusal, Undecided, Why};
@@ -110,12 +108,14 @@ impl Limiter {
             }
             let Some(seen) = self.seen.get_mut(at) else { continue };
             seen.expected = store.load(slot, &mut seen.bytes)?;
-            read_account(&seen.bytes, first.account, &mut self.cells);
-            self.meet_owners(store)?;
-            let (owners, tight) = (&self.owners, self.tight);
-            let context = Context { policy, now, owner: self.owner, owners, tight };
-            self.later.correct(first.account, &context, &mut self.cells);
-            context.take(&mut self.cells, group, &mut taken);
+            let bytes = core::mem::take(&mut seen.bytes);
+            let looked = self.look(policy, store, now, (first.account, &bytes), |context, cells| {
+                context.take(cells, group, &mut taken)
+            });
+            if let Some(seen) = self.seen.get_mut(at) {
+                seen.bytes = bytes;
+            }
+            looked?;
         }
         Ok(taken.refusal)
     }

@@ -50,8 +50,7 @@ impl Limiter {
     }
 
     /// Changes one account by compare-and-swap, and makes the corrections that wait there. The step says whether there is
-    /// anything to write. What
-    /// [`Limiter::looked`] holds of the slot, if anything, stands in for the first look at it.
+    /// anything to write. What [`Limiter::looked`] holds of the slot, if anything, stands in for the first look at it.
     pub(super) fn change<T: OfAccount>(
         &mut self,
         policy: &Policy,
@@ -70,12 +69,11 @@ impl Limiter {
                 Some(expected) => expected,
                 None => store.load(slot, &mut self.old)?,
             };
-            read_account(&self.old, account, &mut self.cells);
-            self.meet_owners(store)?;
-            let (owners, tight) = (&self.owners, self.tight);
-            let context = Context { policy, now, owner: self.owner, owners, tight };
-            self.later.correct(account, &context, &mut self.cells);
-            if step(&context, &mut self.cells, group) == Changed::Nothing {
+            let old = core::mem::take(&mut self.old);
+            let changed =
+                self.look(policy, store, now, (account, &old), |context, cells| step(context, cells, group));
+            self.old = old;
+            if changed? == Changed::Nothing {
                 return Ok(written);
             }
             let at = (now.mono_ns, now.wall_s());
@@ -90,8 +88,25 @@ impl Limiter {
         Err(Undecided::Contention)
     }
 
+    /// Takes a step on the cells of one account as they stand in a slot's bytes, with the corrections that wait there. The
+    /// cells stay in [`Limiter::cells`].
+    pub(super) fn look<T>(
+        &mut self,
+        policy: &Policy,
+        store: &impl SharedStore,
+        now: Now,
+        (account, slot): (u64, &[u8]),
+        step: impl FnOnce(&Context<'_>, &mut Vec<Cell>) -> T,
+    ) -> Result<T, Undecided> {
+        read_account(slot, account, &mut self.cells);
+        self.meet_owners(store)?;
+        let context = Context { policy, now, owner: self.owner, owners: &self.owners, tight: self.tight };
+        self.later.correct(account, &context, &mut self.cells);
+        Ok(step(&context, &mut self.cells))
+    }
+
     /// Reads the register again when a hold's owner is not in the copy at hand: it may have joined since.
-    pub(super) fn meet_owners(&mut self, store: &impl SharedStore) -> Result<(), Undecided> {
+    fn meet_owners(&mut self, store: &impl SharedStore) -> Result<(), Undecided> {
         let stranger = |owner: Owner| owner != self.owner && !self.owners.knows(owner);
         if self.cells.iter().flat_map(Cell::owners).any(stranger) {
             store.load(Slot::Owners, &mut self.new)?;

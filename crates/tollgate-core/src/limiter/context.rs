@@ -26,10 +26,7 @@ impl Context<'_> {
 
     /// The rate that holds now.
     pub const fn rate<'l>(&self, limit: &'l Limit, rate: &'l Rate) -> &'l Rate {
-        match &limit.tight {
-            Some(tight) if self.tight => tight,
-            _ => rate,
-        }
+        limit.rate_when(self.tight, rate)
     }
 
     /// Nanoseconds until this second.

@@ -117,10 +117,7 @@ pub(super) struct Held {
 impl Held {
     /// The rate it was taken at.
     pub const fn rate<'l>(&self, limit: &'l Limit, rate: &'l Rate) -> &'l Rate {
-        match &limit.tight {
-            Some(tight) if self.tight => tight,
-            _ => rate,
-        }
+        limit.rate_when(self.tight, rate)
     }
 
     /// All it holds.

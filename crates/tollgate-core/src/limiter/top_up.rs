@@ -3,7 +3,7 @@
 //! The limits that end streams give all that is asked for, or no limit gives anything. Those that let streams finish give
 //! it in any case, as settlement would: what is used shows while it is being used.
 
-use crate::limit::{Cell, Holds, Sliding, Span, State, Usage, read_account};
+use crate::limit::{Cell, Holds, Sliding, Span, State, Usage};
 use crate::policy::config::MidStream;
 use crate::policy::{Kind, Limit, LimitId, Policy};
 use crate::store::SharedStore;
@@ -111,12 +111,11 @@ impl Limiter {
     ) -> Result<Option<Refusal>, Undecided> {
         let Some(account) = group.first().map(OfAccount::account) else { return Ok(None) };
         store.load(self.slot_of(account), &mut self.old)?;
-        read_account(&self.old, account, &mut self.cells);
-        self.meet_owners(store)?;
-        let (owners, tight) = (&self.owners, self.tight);
-        let context = Context { policy, now, owner: self.owner, owners, tight };
-        self.later.correct(account, &context, &mut self.cells);
-        Ok(context.give(&mut self.cells, group, true).refusal)
+        let old = core::mem::take(&mut self.old);
+        let given =
+            self.look(policy, store, now, (account, &old), |context, cells| context.give(cells, group, true));
+        self.old = old;
+        Ok(given?.refusal)
     }
 }
 

@@ -59,6 +59,14 @@ pub struct Limit {
 }
 
 impl Limit {
+    /// The rate that holds where `rate` is the whole one: another while rates are tightened, if it has one.
+    pub(crate) const fn rate_when<'l>(&'l self, tight: bool, rate: &'l Rate) -> &'l Rate {
+        match &self.tight {
+            Some(tightened) if tight => tightened,
+            _ => rate,
+        }
+    }
+
     /// True when the limit is about this request.
     pub(super) fn applies(&self, request: &Attributes<'_>) -> bool {
         self.when.iter().all(|condition| condition.holds(request))
