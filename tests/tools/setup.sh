@@ -14,10 +14,10 @@ node_needed=18
 say() { printf 'tools: %s\n' "$*" >&2; }
 fail() { printf 'tools: error: %s\n' "$*" >&2; exit 1; }
 
-# Everything the installed set depends on: the pins, these scripts, the toolchain and where the project stands (a
-# virtual environment can't be moved).
+# Everything the installed set depends on: the pins, these scripts, the toolchain and where the set stands (a virtual
+# environment can't be moved; several checkouts may share one by a link).
 stamp_of_now() {
-    { printf '%s\n' "$root"; rustc --version 2>/dev/null || echo "no rustc"
+    { (cd "$tools" && pwd -P); rustc --version 2>/dev/null || echo "no rustc"
       cat "$here/requirements.txt" "$here/package-lock.json" "$here/setup.sh" "$here/wasm-cargo"; } | sha256sum | cut -d ' ' -f 1
 }
 
