@@ -3,6 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::tree::{Tree, Wrong};
 use crate::{Config, Limit};
 
 /// A configuration that was refused, and where.
@@ -39,10 +40,5 @@ pub fn limits(value: Value) -> Result<Vec<Limit>, ConfigError> {
 }
 
 fn whole<T: DeserializeOwned>(value: Value) -> Result<T, ConfigError> {
-    serde_path_to_error::deserialize(value).map_err(|error| {
-        let path = error.path().to_string();
-        // A field whose name is empty has no path of its own.
-        let path = if path.is_empty() { ".".into() } else { path };
-        ConfigError::new(path, error.into_inner().to_string())
-    })
+    T::deserialize(Tree(value)).map_err(Wrong::split).map_err(|(path, problem)| ConfigError { path, problem })
 }
