@@ -11,7 +11,7 @@ use tollgate_core::room::{Bell, Bounds, Due, Full, Place, Rank, Room, Ticket};
 use tollgate_core::time::Now;
 
 use crate::host::{self, Queue};
-use crate::stream::{Stream, Tried};
+use crate::stream::{Spot, Stream, Tried};
 use crate::worker::{State, Worker};
 
 /// Between two ticks when nobody waits: short enough for metrics and batches, 0.2 % of a core for all VMs together.
@@ -67,9 +67,9 @@ impl Waiting {
         place: Place,
         bytes: u64,
         now_ns: u64,
-        look_ns: u64,
+        times: (u64, u64),
     ) -> Result<(), Full> {
-        self.room.queue(ticket, place, bytes, now_ns, look_ns)?;
+        self.room.queue(ticket, place, bytes, now_ns, times)?;
         self.streams.insert(ticket, Weak::clone(stream));
         Ok(())
     }
@@ -165,6 +165,26 @@ impl Worker {
         state.waiting.arm(host::now().mono_ns, false);
     }
 
+    /// The ledger has answered about a lease: whoever waits for it looks again, here and in the other workers.
+    pub fn lease_came(&self, line: u64) {
+        {
+            let state = self.state.borrow();
+            let bell = Bell::load(&self.store).unwrap_or_default();
+            for other in bell.all(line, host::now().mono_s(), state.limiter.owner()) {
+                if let Err(failed) = host::enqueue(Queue(other.queue), &line.to_le_bytes()) {
+                    warn!("a worker could not be woken: status {}", failed.0);
+                }
+            }
+            if state.waiting.room.next(line, host::now().mono_ns).is_none() {
+                return;
+            }
+        }
+        self.serve(line);
+        self.speak_of_root();
+        let state = &mut *self.state.borrow_mut();
+        state.waiting.arm(host::now().mono_ns, false);
+    }
+
     /// Lets those in line for an account go on, in their order, for as long as there is room.
     fn serve(&self, account: u64) {
         loop {
@@ -183,17 +203,17 @@ impl Worker {
             let tried = stream.borrow_mut().try_again(account, now, rank);
             let state = &mut *self.state.borrow_mut();
             let room = &mut state.waiting.room;
-            let (at, wait_ns) = match tried {
+            let Spot { account: at, wait_ns, patience_ns, .. } = match tried {
                 Tried::WentOn | Tried::Gone => continue,
-                Tried::Waits { at, wait_ns } => (at, wait_ns),
-                Tried::Undecided => (account, UNDECIDED_NS),
+                Tried::Waits(spot) => spot,
+                Tried::Undecided => Spot::at(&self.policy, account, UNDECIDED_NS),
             };
             let look_ns = now.mono_ns.saturating_add(wait_ns);
             if at == account {
                 room.look_by(account, look_ns, now.mono_ns);
                 break;
             }
-            room.move_to(ticket, at, now.mono_ns, look_ns);
+            room.move_to(ticket, at, now.mono_ns, (look_ns, patience_ns));
             self.publish(state, at, now);
         }
         let state = &mut *self.state.borrow_mut();

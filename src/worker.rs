@@ -235,6 +235,10 @@ impl Worker {
             state.last_hold_ns = now.mono_ns;
             self.hold_memory(state, now);
         }
+        if let Err(error) = state.limiter.look_after_leases(&self.policy, &self.store, now) {
+            warn!("leases wait for the next tick: {error}");
+        }
+        Link::ask(self, state, None);
         Link::tick(self, state, now);
     }
 }

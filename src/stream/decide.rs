@@ -5,15 +5,16 @@ use std::rc::Rc;
 use log::warn;
 use proxy_wasm::types::Action;
 use tollgate_core::answer::{self, Answer, Asker, Rejection, Shape};
-use tollgate_core::limiter::{Admission, Decision, Demand, Refusal, Undecided};
+use tollgate_core::limiter::{Admission, Decision, Demand, Refusal, Undecided, Why};
 use tollgate_core::policy::Standing;
 use tollgate_core::policy::config::{Contention, Enforcement};
 use tollgate_core::room::POLL_NS;
 use tollgate_core::time::Now;
 use tollgate_core::traffic::Dialect;
 
-use super::{Phase, Stream, count};
+use super::{Phase, Spot, Stream, count};
 use crate::host;
+use crate::sync::Link;
 use crate::worker::State;
 
 impl Stream {
@@ -83,14 +84,19 @@ impl Stream {
     /// Asks the limits.
     pub(super) fn admit(&self, state: &mut State, now: Now, demand: &Demand) -> Result<Decision, Undecided> {
         let worker = &self.worker;
-        state.limiter.admit(&worker.policy, &worker.store, now, &self.attributes(), demand)
+        let decision = state.limiter.admit(&worker.policy, &worker.store, now, &self.attributes(), demand);
+        if worker.policy.leases {
+            Link::ask(worker, state, Some(self.id));
+        }
+        decision
     }
 
     /// Lets an admitted request go on, unless somebody waits before it.
     fn pass_in_turn(&mut self, state: &mut State, admission: Admission, demand: Demand) -> Action {
         if self.enforcement == Enforcement::On
             && let Some(account) = self.overtakes(state, &admission)
-            && let Some(waits) = self.queue(state, (account, POLL_NS), Some(&admission), demand)
+            && let Some(waits) =
+                self.queue(state, Spot::at(&self.worker.policy, account, POLL_NS), Some(&admission), demand)
         {
             return waits;
         }
@@ -107,10 +113,17 @@ impl Stream {
 
     /// A limit has no room for the request: it waits where it can, and is refused else.
     fn over(&mut self, state: &mut State, refusal: &Refusal, demand: Demand) -> Action {
+        let unleased = matches!(refusal.why, Why::Unleased | Why::Unreachable);
+        if unleased && self.enforcement != Enforcement::On {
+            // Nobody knows whether it would have been refused.
+            return self.pass(state, Admission::default(), demand);
+        }
         if refusal.queueable && self.enforcement == Enforcement::On {
-            let wait_ns = refusal.wait_ns.unwrap_or(u64::MAX);
-            if let Some(waits) = self.queue(state, (refusal.account, wait_ns), None, demand) {
-                count::violation(&self.worker, state, refusal.limit);
+            let spot = Spot::of(&self.worker.policy, refusal);
+            if let Some(waits) = self.queue(state, spot, None, demand) {
+                if !unleased {
+                    count::violation(&self.worker, state, refusal.limit);
+                }
                 return waits;
             }
         }

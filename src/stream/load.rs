@@ -9,7 +9,7 @@ use tollgate_core::policy::config::Enforcement;
 use tollgate_core::room::{PROMOTED, Rank};
 use tollgate_core::time::{NANOS_PER_SECOND, Now};
 
-use super::Stream;
+use super::{Spot, Stream};
 use crate::headers::Headers;
 use crate::host::{self, Map};
 use crate::worker::State;
@@ -39,7 +39,8 @@ impl Stream {
         if self.waits_for_load()
             && self.enforcement == Enforcement::On
             && let Some(account) = self.load_account(state)
-            && let Some(waits) = self.queue(state, (account, load::LOOK_NS), None, demand)
+            && let Some(waits) =
+                self.queue(state, Spot::at(&self.worker.policy, account, load::LOOK_NS), None, demand)
         {
             return Some(waits);
         }

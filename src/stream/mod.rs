@@ -33,7 +33,7 @@ use midway::Midway;
 use route::Route;
 
 pub use shared::Shared;
-pub use wait::Tried;
+pub use wait::{Spot, Tried};
 
 /// How far the request is.
 enum Phase {

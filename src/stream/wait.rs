@@ -5,8 +5,9 @@ use std::rc::Rc;
 use log::warn;
 use proxy_wasm::types::Action;
 use tollgate_core::answer::Rejection;
-use tollgate_core::limiter::{Admission, Decision, Demand};
+use tollgate_core::limiter::{Admission, Decision, Demand, Refusal, Why};
 use tollgate_core::load::LOOK_NS;
+use tollgate_core::policy::Policy;
 use tollgate_core::room::{POLL_NS, Place, Rank, Ticket};
 use tollgate_core::time::Now;
 
@@ -22,14 +23,39 @@ pub enum Tried {
     /// Its client had gone.
     Gone,
     /// It waits on.
-    Waits {
-        /// For this account.
-        at: u64,
-        /// When there may be room without anybody giving something back, in nanoseconds.
-        wait_ns: u64,
-    },
+    Waits(Spot),
     /// It could not be decided.
     Undecided,
+}
+
+/// Where and how long a request waits.
+#[derive(Clone, Copy)]
+pub struct Spot {
+    /// For this account.
+    pub account: u64,
+    /// When there may be room without anybody giving something back, in nanoseconds.
+    pub wait_ns: u64,
+    /// Longest time in all, in nanoseconds.
+    pub patience_ns: u64,
+    /// It waits for a lease, not for what others give back.
+    pub leases: bool,
+}
+
+impl Spot {
+    /// In the line of an account, for as long as the room allows.
+    pub const fn at(policy: &Policy, account: u64, wait_ns: u64) -> Self {
+        Self { account, wait_ns, patience_ns: policy.room.wait_ns, leases: false }
+    }
+
+    /// Where a request waits that a limit has no room for.
+    pub fn of(policy: &Policy, refusal: &Refusal) -> Self {
+        let spot = Self::at(policy, refusal.account, refusal.wait_ns.unwrap_or(u64::MAX));
+        let terms = policy.limit(refusal.limit).and_then(|limit| limit.global);
+        match terms.filter(|_| refusal.why == Why::Unleased) {
+            Some(terms) => Self { patience_ns: u64::from(terms.wait_ms) * 1_000_000, leases: true, ..spot },
+            None => spot,
+        }
+    }
 }
 
 impl Stream {
@@ -72,15 +98,16 @@ impl Stream {
     pub(super) fn queue(
         &mut self,
         state: &mut State,
-        (account, wait_ns): (u64, u64),
+        spot: Spot,
         taken: Option<&Admission>,
         demand: Demand,
     ) -> Option<Action> {
         let (worker, now) = (Rc::clone(&self.worker), self.decided);
+        let account = spot.account;
         let (place, bytes) = (self.place(state, account), self.body_bytes());
-        let look_ns = now.mono_ns.saturating_add(wait_ns);
+        let times = (now.mono_ns.saturating_add(spot.wait_ns), spot.patience_ns);
         let me = (self.ticket(), &self.me);
-        if state.waiting.queue(me, place, bytes, now.mono_ns, look_ns).is_err() {
+        if state.waiting.queue(me, place, bytes, now.mono_ns, times).is_err() {
             state.metrics.count("tollgate_room_full", 1);
             return None;
         }
@@ -88,7 +115,8 @@ impl Stream {
         worker.publish(state, account, now);
         if let Some(taken) = taken {
             worker.withdraw(state, now, &taken.reservation);
-        } else if self.load_account(state) != Some(account)
+        } else if !spot.leases
+            && self.load_account(state) != Some(account)
             && state.waiting.is_next(self.ticket(), account, now.mono_ns)
             // Room may have been made before anybody could know that somebody waits.
             && let Ok(Decision::Admit(admission)) = self.admit(state, now, &demand)
@@ -100,7 +128,7 @@ impl Stream {
             worker.withdraw(state, now, &admission.reservation);
         }
         state.waiting.arm(now.mono_ns, false);
-        count::waits(state, "queued");
+        count::waits(state, if spot.leases { "leased" } else { "queued" });
         Some(Action::Pause)
     }
 
@@ -152,7 +180,7 @@ impl Stream {
             return Tried::Gone;
         }
         if let Some(at) = self.loaded_at(state, at, now, rank) {
-            return Tried::Waits { at, wait_ns: LOOK_NS };
+            return Tried::Waits(Spot::at(&worker.policy, at, LOOK_NS));
         }
         match self.admit(state, now, &demand) {
             Ok(Decision::Admit(admission)) => {
@@ -162,7 +190,7 @@ impl Stream {
                     elsewhere.into_iter().find(|(_, other)| rank.is_some_and(|rank| other.before(&rank)));
                 if let Some((at, _)) = first {
                     worker.withdraw(state, now, &admission.reservation);
-                    return Tried::Waits { at, wait_ns: POLL_NS };
+                    return Tried::Waits(Spot::at(&worker.policy, at, POLL_NS));
                 }
                 state.waiting.leave(self.ticket(), true);
                 if self.load_account(state) == Some(at) {
@@ -172,7 +200,7 @@ impl Stream {
                 Tried::WentOn
             }
             Ok(Decision::Refuse(refusal)) if refusal.queueable => {
-                Tried::Waits { at: refusal.account, wait_ns: refusal.wait_ns.unwrap_or(u64::MAX) }
+                Tried::Waits(Spot::of(&worker.policy, &refusal))
             }
             Ok(Decision::Refuse(refusal)) => {
                 state.waiting.leave(self.ticket(), true);

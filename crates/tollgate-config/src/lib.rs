@@ -32,6 +32,7 @@ mod reading;
 mod running;
 mod telling;
 mod traffic;
+mod tree;
 mod waiting;
 mod wire_struct;
 
@@ -43,8 +44,8 @@ pub use identity::{
     Address, Anonymous, ApiKeySource, Certificate, Identity, JwtSource, Key, Source, Unidentified, UnknownKey,
 };
 pub use limits::{
-    AllowanceConfig, Dimension, EveryConfig, Limit, Meter, QuotaConfig, QuotaPeriod, RateConfig, RatePeriod,
-    RoutePolicy, Tier, Violation, WindowConfig, WindowPeriod,
+    AllowanceConfig, Dimension, EveryConfig, GlobalConfig, Limit, Meter, QuotaConfig, QuotaPeriod,
+    RateConfig, RatePeriod, RoutePolicy, Tier, Violation, WindowConfig, WindowPeriod,
 };
 pub use load::{Load, LoadAction, Tighten};
 pub use messages::Messages;

@@ -82,6 +82,10 @@ config! {
         /// Longest wait that `throttle` imposes, in milliseconds, 1 to 600,000; 10,000 if absent.
         #[serde(default)]
         pub max_wait_ms: Option<u64>,
+        /// One balance for all Envoys of a ledger: each spends from slices that the ledger grants it. For a `quota`; needs a
+        /// `ledger`.
+        #[serde(default)]
+        pub global: Option<GlobalConfig>,
         /// Seconds from a first violation in which requests that would be refused pass, and are counted. There is a
         /// next first violation in the next window, or once a bucket has been full again.
         #[serde(default)]
@@ -91,6 +95,28 @@ config! {
         #[serde(default)]
         pub mid_stream: Option<MidStream>,
     }
+}
+
+config! {
+    /// How a quota of all Envoys is spent by one of them.
+    pub struct GlobalConfig {
+        /// Longest time a request waits for a slice, in milliseconds, 1 to 10,000; 300 if absent. After so long without an
+        /// answer the ledger is away.
+        #[serde(default = "default_wait_ms")]
+        pub wait_ms: u32,
+        /// Units that pass while the ledger is away and the slice is spent, per Envoy and window; dollars for `cost`. None
+        /// if absent: such requests are refused.
+        #[serde(default)]
+        pub allowance: Option<Amount>,
+        /// The allowance is set aside from the quota while the ledger is there, so that nothing is overspent. Otherwise it
+        /// comes on top: all Envoys together may overspend by as many allowances, which the ledger books.
+        #[serde(default)]
+        pub funded: bool,
+    }
+}
+
+const fn default_wait_ms() -> u32 {
+    300
 }
 
 config! {

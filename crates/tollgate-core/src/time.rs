@@ -18,6 +18,11 @@ impl Now {
         (self.mono_ns / NANOS_PER_SECOND) as u32
     }
 
+    /// Monotonic whole milliseconds.
+    pub const fn mono_ms(&self) -> u64 {
+        self.mono_ns / 1_000_000
+    }
+
     /// Wall-clock whole milliseconds since the epoch.
     pub const fn wall_ms(&self) -> u64 {
         self.wall.0 / 1_000_000

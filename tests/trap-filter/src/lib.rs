@@ -15,7 +15,7 @@ mod metrics;
 mod root;
 #[path = "../../../src/stream/mod.rs"]
 mod stream;
-#[path = "../../../src/sync.rs"]
+#[path = "../../../src/sync/mod.rs"]
 mod sync;
 #[path = "../../../src/waiting.rs"]
 mod waiting;

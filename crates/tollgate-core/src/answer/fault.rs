@@ -100,6 +100,7 @@ fn limited(refusal: &Refusal, limit: Option<&Limit>, again: Again) -> Class {
     let is_quota = limit.is_some_and(|limit| matches!(limit.kind, Kind::Quota { .. }));
     match (refusal.why, again) {
         (Why::TooLarge, _) => Class::TooLarge,
+        (Why::Unleased | Why::Unreachable, _) => Class::Unavailable,
         (_, Again::Soon { .. }) => Class::RateLimited,
         _ if is_quota => Class::QuotaExceeded,
         _ => Class::RateLimited,

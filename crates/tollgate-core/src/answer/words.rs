@@ -58,6 +58,7 @@ fn lead<'p>(policy: &'p Policy, refusal: &Refusal, limit: &Limit) -> &'p str {
     let words = &policy.messages;
     match (refusal.why, &limit.kind) {
         (Why::Busy, _) => &words.busy,
+        (Why::Unleased | Why::Unreachable, _) => &words.undecided,
         (Why::TooLarge, _) => &words.too_large,
         (Why::Exhausted, Kind::Quota { .. }) => &words.quota_exceeded,
         (Why::Exhausted, _) => &words.rate_limited,

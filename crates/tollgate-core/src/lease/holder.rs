@@ -118,7 +118,9 @@ impl Holder {
 
     /// Units of the whole quota, and how many are left as far as is known here. None before the ledger's first word.
     pub fn standing(&self) -> Option<(u64, u64)> {
-        (self.renew_ms > 0).then(|| (self.limit, self.left.saturating_add(self.available())))
+        let coming = self.returned.saturating_sub(self.told_returned);
+        let here = self.available().saturating_add(coming);
+        (self.renew_ms > 0).then(|| (self.limit, self.left.saturating_add(here)))
     }
 
     /// Invariant 3: nothing is spent twice.
@@ -185,6 +187,14 @@ impl Holder {
         self.head = if self.head == 0 || amount < self.head { amount } else { self.head };
     }
 
+    /// Lets a request pass that no lease covers, because its limit refuses nobody. None: too many workers hold something.
+    pub fn pass(&mut self, now_ms: u64, owner: Owner, amount: u64) -> Option<Hold> {
+        match self.take(now_ms, owner, amount, true) {
+            Admit::Taken(hold) => Some(hold),
+            _ => None,
+        }
+    }
+
     /// Takes back what [`Holder::admit`] took, as if it had never been.
     pub fn undo(&mut self, owner: Owner, hold: &Hold) {
         if hold.life != self.life {
@@ -224,6 +234,20 @@ impl Holder {
     pub fn expire(&mut self, mut alive: impl FnMut(Owner) -> bool) {
         self.spent = self.spent.saturating_add(self.held.expire(&mut alive));
         self.overrun = self.overrun.saturating_add(self.beyond.expire(&mut alive));
+    }
+
+    /// True when it is in use, or was lately.
+    pub fn is_used(&self, now_ms: u64) -> bool {
+        self.pace.per_second(now_ms) > 0 || self.need > 0 || self.in_flight().0 > 0
+    }
+
+    /// True when the lease of a window that is over has nothing more to say: the ledger knows all there was.
+    pub fn is_done(&self) -> bool {
+        self.in_flight().0 == 0
+            && self.available() == 0
+            && self.told_spent == self.spent
+            && self.told_returned == self.returned
+            && self.told_overrun == self.overrun
     }
 
     /// True when forgetting the lease changes nothing: it has nothing left, the ledger knows all, and nobody asks.

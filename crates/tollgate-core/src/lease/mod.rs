@@ -29,12 +29,14 @@
 
 mod bytes;
 mod holder;
+mod leased;
 pub mod ledger;
 mod pace;
 mod renew;
 mod terms;
 
 pub use holder::{Admit, Hold, Holder};
+pub use leased::{Lease, Leased};
 pub use pace::Pace;
 pub use terms::{Terms, Unreachable};
 pub use tollgate_wire::{Ask, Grant, LeaseStatus};

@@ -1,5 +1,7 @@
 //! One balance of one limit, as it stands in shared data.
 
+use crate::lease::Leased;
+
 use super::bucket::Bucket;
 use super::codec::{Reader, Writer};
 use super::gauge::Gauge;
@@ -34,6 +36,8 @@ pub enum State {
     Sliding(Sliding, Holds),
     /// A calendar quota.
     Quota(Usage),
+    /// A quota of all Envoys: its leases.
+    Leased(Leased),
     /// A concurrency limit: requests in flight, by owner.
     InFlight(Holds),
     /// A model server's memory.
@@ -79,6 +83,7 @@ const QUOTA: u8 = 1;
 const IN_FLIGHT: u8 = 2;
 const SLIDING: u8 = 3;
 const GAUGE: u8 = 4;
+const LEASED: u8 = 5;
 const KIND: u8 = 7;
 const GRACE: u8 = 0x80;
 /// Of a bucket: its allowance is in use. Of a quota: a warning was told. Of a window: the one before counts.
@@ -98,24 +103,32 @@ impl Cell {
                 let new = wall_s < usage.window.start_s.saturating_add(CLOCK_STEP_S_MAX);
                 usage.holds.is_empty() && (over || (unused && !new))
             }
+            State::Leased(leased) => leased.at_rest(mono_ns / 1_000_000, wall_s),
             State::InFlight(holds) => holds.is_empty(),
             State::Gauge(gauge) => gauge.at_rest((mono_ns / crate::time::NANOS_PER_SECOND) as u32),
         }
     }
 
-    /// True when requests in flight are counted in it.
+    /// True when requests in flight are counted in it, or units that would be lost with it.
     pub fn has_holds(&self) -> bool {
-        self.owners().next().is_some()
+        match &self.state {
+            State::Leased(leased) => leased.has_holds(),
+            _ => self.owners().next().is_some(),
+        }
     }
 
     /// The owners of its holds.
     pub fn owners(&self) -> impl Iterator<Item = Owner> {
         let holds = match &self.state {
-            State::Bucket(..) | State::Gauge(_) => None,
+            State::Bucket(..) | State::Gauge(_) | State::Leased(_) => None,
             State::Quota(usage) => Some(&usage.holds),
             State::Sliding(_, holds) | State::InFlight(holds) => Some(holds),
         };
-        holds.into_iter().flat_map(Holds::owners)
+        let leased = match &self.state {
+            State::Leased(leased) => Some(leased),
+            _ => None,
+        };
+        holds.into_iter().flat_map(Holds::owners).chain(leased.into_iter().flat_map(Leased::owners))
     }
 
     /// Appends the cell: about 15 bytes for a bucket or a quota, 7 for requests in flight, 20 for a sliding window.
@@ -127,6 +140,7 @@ impl Cell {
             State::InFlight(_) => (IN_FLIGHT, false, false),
             State::Sliding(sliding, holds) => (SLIDING, sliding.before != Part::default(), !holds.is_empty()),
             State::Gauge(_) => (GAUGE, false, false),
+            State::Leased(_) => (LEASED, false, false),
         };
         let flag = |bit, set| if set { bit } else { 0 };
         out.u8(kind | flag(MORE, more) | flag(FINE, fine) | flag(GRACE, self.grace_until_s != 0));
@@ -168,6 +182,7 @@ impl Cell {
                     holds.write(out);
                 }
             }
+            State::Leased(leased) => leased.write(out),
             State::Gauge(gauge) => {
                 out.short(gauge.used);
                 out.short(gauge.peak);
@@ -214,6 +229,7 @@ impl Cell {
                 };
                 State::Sliding(sliding, if fine { Holds::read(from)? } else { Holds::default() })
             }
+            LEASED => State::Leased(Leased::read(from)?),
             GAUGE => {
                 State::Gauge(Gauge { used: from.short()?, peak: from.short()?, read_s: from.short32()? })
             }

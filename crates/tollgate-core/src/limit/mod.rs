@@ -22,4 +22,4 @@ pub use spare::{Allowance, Spare};
 pub use window::{Calendar, Period, Window};
 
 pub(crate) use codec::{Reader, Writer, short_bytes};
-pub(crate) use slot::{read as read_account, write as write_account};
+pub(crate) use slot::{accounts_with_leases, read as read_account, write as write_account};

@@ -86,6 +86,12 @@ pub fn read(slot: &[u8], key: u64, into: &mut Vec<Cell>) {
     }
 }
 
+/// The accounts of a slot that have leases. O(cells in the slot).
+pub fn accounts_with_leases(slot: &[u8]) -> impl Iterator<Item = u64> {
+    let leases = |cell: Cell| matches!(cell.state, State::Leased(_));
+    accounts(slot).filter(move |account| account.cells().any(leases)).map(|account| account.key)
+}
+
 /// What a write had to forget.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Evicted {

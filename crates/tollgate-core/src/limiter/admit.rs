@@ -36,10 +36,16 @@ impl Limiter {
         let decision = match too_large(policy, &limits, demand, &mut admission) {
             Ok(()) => {
                 plan::charges(policy, &self.process.key, request, demand, &limits, &mut charges);
-                self.take_all(policy, store, now, &charges, admission)
+                if policy.leases {
+                    self.know_leases(policy, &charges);
+                }
+                self.take_all(policy, store, now, (&charges, request), admission)
             }
             Err(refusal) => Ok(Decision::Refuse(refusal)),
         };
+        if let Ok(Decision::Refuse(Refusal { why: Why::Unleased | Why::Unreachable, .. })) = &decision {
+            self.want(policy, store, now, &charges, request)?;
+        }
         (self.limits, self.charges) = (limits, charges);
         decision
     }
@@ -49,12 +55,12 @@ impl Limiter {
         policy: &Policy,
         store: &impl SharedStore,
         now: Now,
-        charges: &[Charge],
+        (charges, request): (&[Charge], &Attributes<'_>),
         mut admission: Admission,
     ) -> Result<Decision, Undecided> {
         let several =
             charges.first().is_some_and(|first| charges.iter().any(|charge| charge.account != first.account));
-        if several && let Some(refusal) = self.foresee(policy, store, now, charges)? {
+        if several && let Some(refusal) = self.foresee(policy, store, now, charges, request)? {
             return Ok(Decision::Refuse(refusal));
         }
         for (at, group) in charges.chunk_by(|a, b| a.account == b.account).enumerate() {
@@ -65,7 +71,7 @@ impl Limiter {
             }
             let written = self.change(policy, store, now, group, |context, cells, group| {
                 taken.clear();
-                context.take(cells, group, &mut taken)
+                context.take(cells, group, request, &mut taken)
             });
             let outcome = match (written, taken.refusal) {
                 (Err(error), _) => Err(error),
@@ -77,6 +83,7 @@ impl Limiter {
                     append(&mut admission.exceeded, taken.exceeded);
                     append(&mut admission.shadowed, taken.shadowed);
                     append(&mut admission.bursts, taken.bursts);
+                    self.asks.append(&mut taken.asks);
                     admission.delay_ns = admission.delay_ns.max(taken.delay_ns);
                     admission.retries += written.retries;
                     admission.evicted.accounts += written.evicted.accounts;
@@ -98,6 +105,7 @@ impl Limiter {
         store: &impl SharedStore,
         now: Now,
         charges: &[Charge],
+        request: &Attributes<'_>,
     ) -> Result<Option<Refusal>, Undecided> {
         let mut taken = Taken::default();
         for (at, group) in charges.chunk_by(|a, b| a.account == b.account).enumerate() {
@@ -110,7 +118,7 @@ impl Limiter {
             seen.expected = store.load(slot, &mut seen.bytes)?;
             let bytes = core::mem::take(&mut seen.bytes);
             let looked = self.look(policy, store, now, (first.account, &bytes), |context, cells| {
-                context.take(cells, group, &mut taken)
+                context.take(cells, group, request, &mut taken)
             });
             if let Some(seen) = self.seen.get_mut(at) {
                 seen.bytes = bytes;

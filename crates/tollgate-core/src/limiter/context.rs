@@ -1,5 +1,6 @@
 //! What a step on one account knows and needs: the policy, the moment, who is alive, and cells in their right shape.
 
+use crate::lease::Leased;
 use crate::limit::{
     Bucket, CLOCK_STEP_S_MAX, Cell, Gauge, Holds, Owner, Owners, Rate, Share, Sliding, Spare, State, Usage,
     Window,
@@ -60,6 +61,12 @@ impl Context<'_> {
                 usage.used = usage.used.saturating_add(lost);
                 afresh
             }
+            (State::Leased(leased), Kind::Quota { calendar, .. }) => {
+                let wall_s = self.now.wall_s();
+                let window = self.policy.window(*calendar, wall_s);
+                leased.renew(window, wall_s, |owner| self.alive(owner));
+                leased.of_window(window).is_none()
+            }
             (State::InFlight(holds), _) => {
                 holds.expire(|owner| self.alive(owner));
                 holds.is_empty()
@@ -90,6 +97,10 @@ impl Context<'_> {
                 most.saturating_sub(usage.used.saturating_add(usage.holds.total())),
                 self.until(usage.window.end_s),
             ),
+            (State::Leased(leased), _) => self.lease_now(leased, limit).map_or((most, 0), |lease| {
+                let left = lease.holder.standing().map_or(most, |(_, left)| left);
+                (left, self.until(lease.window.end_s))
+            }),
             (State::InFlight(holds), _) => (most.saturating_sub(holds.total()), 0),
             (State::Gauge(gauge), _) => (most.saturating_sub(gauge.reading(self.now.mono_s())), 0),
             _ => (most, 0),
@@ -109,15 +120,17 @@ impl Context<'_> {
 /// Takes the cell out of the account as it is. One of another kind is of a limit that was changed, and goes.
 pub(super) fn remove_known(cells: &mut Vec<Cell>, id: u32, limit: &Limit) -> Option<Cell> {
     let index = cells.iter().position(|cell| cell.id == id)?;
-    Some(cells.remove(index)).filter(|cell| fits(&cell.state, &limit.kind))
+    Some(cells.remove(index)).filter(|cell| fits(&cell.state, limit))
 }
 
-fn fits(state: &State, kind: &Kind) -> bool {
+fn fits(state: &State, limit: &Limit) -> bool {
+    if let Kind::Quota { .. } = limit.kind {
+        return matches!((state, limit.global), (State::Quota(_), None) | (State::Leased(_), Some(_)));
+    }
     matches!(
-        (state, kind),
+        (state, &limit.kind),
         (State::Bucket(..), Kind::Rate(_))
             | (State::Sliding(..), Kind::Window(_))
-            | (State::Quota(_), Kind::Quota { .. })
             | (State::InFlight(_), Kind::Concurrency(_))
             | (State::Gauge(_), Kind::Memory(_))
     )
@@ -127,6 +140,7 @@ fn fresh(id: u32, limit: &Limit) -> Cell {
     let state = match limit.kind {
         Kind::Rate(_) => State::Bucket(Bucket::default(), Spare::default()),
         Kind::Window(_) => State::Sliding(Sliding::default(), Holds::default()),
+        Kind::Quota { .. } if limit.global.is_some() => State::Leased(Leased::default()),
         Kind::Quota { .. } => State::Quota(Usage::default()),
         Kind::Memory(_) => State::Gauge(Gauge::default()),
         Kind::Concurrency(_) | Kind::PerRequest(_) => State::InFlight(Holds::default()),

@@ -35,6 +35,10 @@ pub enum Why {
     TooLarge,
     /// Too many requests are in flight.
     Busy,
+    /// This Envoy's slice of a global quota is spent, and another is being asked for.
+    Unleased,
+    /// The same, and the ledger does not answer.
+    Unreachable,
 }
 
 /// The limit that binds, and how things stand with it. Amounts are in its meter's unit.
@@ -106,8 +110,10 @@ pub(super) struct Held {
     pub excess: u64,
     /// The first second of a quota's window, the number of a sliding one, the generation of an allowance.
     pub window: u32,
-    /// Taken from the burst allowance, not from the rate.
+    /// Taken from the burst allowance, not from the rate; of a global quota: covered by no lease.
     pub spare: bool,
+    /// The lease of a global quota; 0 of any other limit.
+    pub life: u64,
     /// Taken while rates were tightened: what comes back comes back at that rate.
     pub tight: bool,
     /// Taken from the burst allowance in mid-stream, on top of what the rate gave.

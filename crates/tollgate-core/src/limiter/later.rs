@@ -8,7 +8,7 @@
 use hashbrown::HashMap;
 
 use crate::limit::Cell;
-use crate::policy::{Kind, Meter, Policy};
+use crate::policy::{Kind, Policy};
 use crate::store::SharedStore;
 use crate::time::Now;
 
@@ -117,7 +117,7 @@ impl Limiter {
 /// True when nobody can tell whether the hold is settled now or a moment later.
 fn can_wait(policy: &Policy, held: &Held, remaining: u64, actual: &Amounts) -> bool {
     let Some(limit) = policy.limit(held.limit) else { return false };
-    if limit.meter == Meter::Requests && !matches!(limit.kind, Kind::Concurrency(_)) {
+    if limit.is_counted_at_once() {
         // Counted when it was admitted: there is nothing to correct.
         return true;
     }

@@ -9,6 +9,7 @@ mod change;
 mod context;
 mod decision;
 mod later;
+mod lease;
 mod plan;
 mod process;
 mod settle;
@@ -18,6 +19,8 @@ mod tests;
 mod top_up;
 mod watch;
 
+use hashbrown::HashMap;
+
 use crate::limit::{Cell, Owner, Owners};
 use crate::policy::{LimitId, Policy};
 use crate::store::{Expected, SharedStore, Slot, Swap};
@@ -26,6 +29,7 @@ use crate::time::Now;
 pub use adjust::{HOLD_S, Memory};
 pub use amounts::{Amounts, Demand};
 pub use decision::{Admission, Decision, Refusal, Reservation, Status, Undecided, Why};
+pub use lease::Asked;
 use plan::Charge;
 pub use process::Process;
 pub use top_up::TopUp;
@@ -50,6 +54,12 @@ pub struct Limiter {
     new: Vec<u8>,
     /// The slots of a request's accounts, in their order, as they were looked at first.
     seen: Vec<admit::Seen>,
+    /// Accounts with leases, and when they are looked after next, in monotonic milliseconds.
+    leases: HashMap<u64, u64>,
+    /// The slot that was last searched for leases.
+    searched: u32,
+    /// What is to be said to the ledger.
+    asks: Vec<lease::Asked>,
     /// The version of the slot in `old`, if it is the next that is changed.
     looked: Option<Expected>,
 }
@@ -78,6 +88,9 @@ impl Limiter {
             old: Vec::new(),
             new: Vec::new(),
             seen: Vec::new(),
+            leases: HashMap::new(),
+            searched: 0,
+            asks: Vec::new(),
             looked: None,
         };
         limiter.beat(store, now)?;

@@ -89,6 +89,8 @@ fn fresh(limit: &Limit, request: &Attributes<'_>, cell: u32) -> u32 {
     let own = if limit.key().contains(&Dimension::Consumer) { (all, bursts) } else { (0, 0) };
     let count = match limit.kind {
         Kind::Rate(_) => own.0.wrapping_add(own.1).wrapping_add(everybodys_bursts),
+        // What all Envoys share is reset where it is kept.
+        _ if limit.global.is_some() => 0,
         Kind::Quota { .. } | Kind::Window(_) => own.0,
         // What is in flight, or in use, is so whatever was decided.
         _ => 0,

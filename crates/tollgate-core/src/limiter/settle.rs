@@ -16,7 +16,7 @@ impl Context<'_> {
         let mut changed = false;
         for held in all {
             let Some(limit) = self.policy.limit(held.limit) else { continue };
-            if limit.meter == Meter::Requests && !matches!(limit.kind, Kind::Concurrency(_)) {
+            if limit.is_counted_at_once() {
                 continue;
             }
             // A known cell stays in its window: settling is no reason to begin the next.
@@ -66,6 +66,7 @@ impl Context<'_> {
                 let expired = if known { held.amount - released } else { 0 };
                 usage.used = usage.used.saturating_sub(expired).saturating_add(used);
             }
+            (State::Leased(leased), _) => return self.settle_lease(leased, held, used),
             (State::InFlight(holds), Kind::Concurrency(_)) => return holds.release(self.owner, 1) > 0,
             _ => return false,
         }
@@ -96,6 +97,7 @@ impl Context<'_> {
                         usage.holds.release(self.owner, held.amount);
                     }
                 }
+                (State::Leased(leased), _) => self.undo_lease(leased, held),
                 (State::InFlight(holds), Kind::Concurrency(_)) => {
                     holds.release(self.owner, 1);
                 }

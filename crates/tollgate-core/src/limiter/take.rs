@@ -2,12 +2,13 @@
 
 use crate::limit::{Bucket, Cell, Holds, Rate, Short, Sliding, Span, Spare, State, Usage};
 use crate::policy::config::Violation;
-use crate::policy::{Kind, Limit, LimitId, Meter};
+use crate::policy::{Attributes, Kind, Limit, LimitId, Meter};
 use crate::time::NANOS_PER_SECOND;
 
 use super::change::Changed;
 use super::context::Context;
 use super::decision::Held;
+use super::lease::{Asked, line};
 use super::plan::Charge;
 use super::{Refusal, Status, Why};
 
@@ -20,6 +21,7 @@ pub(super) struct Taken {
     pub exceeded: Vec<LimitId>,
     pub shadowed: Vec<LimitId>,
     pub bursts: Vec<LimitId>,
+    pub asks: Vec<Asked>,
     pub delay_ns: u64,
     pub refusal: Option<Refusal>,
 }
@@ -38,6 +40,7 @@ impl Taken {
         self.exceeded.clear();
         self.shadowed.clear();
         self.bursts.clear();
+        self.asks.clear();
         self.delay_ns = 0;
         self.refusal = None;
     }
@@ -47,25 +50,33 @@ impl Taken {
 pub(super) type Over = (Why, Option<u64>);
 
 /// How a charge fitted.
-enum Fit {
+pub(super) enum Fit {
     /// After so many nanoseconds; what it needs is taken.
     In(u64),
     /// Beyond the rate, from the burst allowance.
     Spare,
+    /// Beyond what is leased, because the ledger is away and the limit allows it.
+    Beyond,
 }
 
 impl Fit {
-    const NOW: Self = Self::In(0);
+    pub const NOW: Self = Self::In(0);
 }
 
 impl Context<'_> {
     /// Takes every charge from the account's cells. With a refusal in `taken` the cells must not be written.
-    pub fn take(&self, cells: &mut Vec<Cell>, charges: &[Charge], taken: &mut Taken) -> Changed {
+    pub fn take(
+        &self,
+        cells: &mut Vec<Cell>,
+        charges: &[Charge],
+        request: &Attributes<'_>,
+        taken: &mut Taken,
+    ) -> Changed {
         let mut changed = Changed::Nothing;
         for charge in charges {
             let Some(limit) = self.policy.limit(charge.limit) else { continue };
             let mut cell = self.remove(cells, charge.cell, limit);
-            let over = self.take_one(&mut cell, limit, charge, taken);
+            let over = self.take_one(&mut cell, (limit, charge), request, taken);
             let status = self.status(limit, charge.limit, &mut cell);
             if let Some(over) = over {
                 let refusal = refusal(limit, charge, over, &status);
@@ -81,14 +92,33 @@ impl Context<'_> {
     }
 
     /// Takes one charge; returns why not if the request is to be refused for it.
-    fn take_one(&self, cell: &mut Cell, limit: &Limit, charge: &Charge, taken: &mut Taken) -> Option<Over> {
-        let spare = match self.try_charge(cell, limit, charge) {
+    fn take_one(
+        &self,
+        cell: &mut Cell,
+        (limit, charge): (&Limit, &Charge),
+        request: &Attributes<'_>,
+        taken: &mut Taken,
+    ) -> Option<Over> {
+        let tried = self.try_charge(cell, (limit, charge), request);
+        if let State::Leased(leased) = &mut cell.state {
+            self.ask(leased, (charge.account, charge.cell), limit, &mut taken.asks);
+        }
+        let spare = match tried {
             Ok(Fit::In(delay_ns)) => {
                 taken.delay_ns = taken.delay_ns.max(delay_ns);
                 false
             }
             Ok(Fit::Spare) => {
                 taken.bursts.push(charge.limit);
+                true
+            }
+            Ok(Fit::Beyond) => true,
+            // Whom a limit would not stop does not wait for its lease either.
+            Err((Why::Unleased | Why::Unreachable, _)) if limit.violation == Violation::Shadow => {
+                return None;
+            }
+            Err((Why::Unleased | Why::Unreachable, _)) if limit.violation == Violation::Warn => {
+                self.charge_anyway(cell, limit, charge);
                 true
             }
             Err((why, _)) if limit.violation == Violation::Warn || self.grace(cell, limit, why) => {
@@ -104,13 +134,18 @@ impl Context<'_> {
             }
             Err(over) => return Some(over),
         };
-        taken.held.push(Held { tight: self.tight, ..held(charge, cell, spare) });
+        taken.held.push(Held { tight: self.tight, ..self.held((charge, limit), cell, spare) });
         self.warn(cell, charge, limit, taken);
         None
     }
 
     /// Charges what fits, and tells how long to wait before it may be used; leaves the cell as it is otherwise.
-    fn try_charge(&self, cell: &mut Cell, limit: &Limit, charge: &Charge) -> Result<Fit, Over> {
+    fn try_charge(
+        &self,
+        cell: &mut Cell,
+        (limit, charge): (&Limit, &Charge),
+        request: &Attributes<'_>,
+    ) -> Result<Fit, Over> {
         let amount = charge.amount;
         match (&mut cell.state, &limit.kind) {
             (State::Bucket(bucket, spare), Kind::Rate(rate)) => {
@@ -134,6 +169,7 @@ impl Context<'_> {
                     (false, false) => Err((Why::Exhausted, Some(self.until(usage.window.end_s)))),
                 }
             }
+            (State::Leased(leased), _) => self.try_lease(leased, (charge, limit), request),
             (State::InFlight(holds), Kind::Concurrency(most)) => {
                 if holds.total() < *most && holds.add(self.owner, 1) {
                     Ok(Fit::NOW)
@@ -217,6 +253,7 @@ impl Context<'_> {
             (State::Quota(usage), _) => {
                 self.count(usage, limit, amount);
             }
+            (State::Leased(leased), _) => self.pass_lease(leased, limit, amount),
             (State::InFlight(holds), _) => {
                 // With too many owners there is nothing to count it by; it passes all the same.
                 let _ = holds.add(self.owner, 1);
@@ -236,7 +273,8 @@ impl Context<'_> {
 
     /// True while a first violation's grace lasts; begins it if this is the first. Only what would be refused is one.
     pub fn grace(&self, cell: &mut Cell, limit: &Limit, why: Why) -> bool {
-        if limit.grace_s == 0 || limit.violation == Violation::Shadow || why == Why::TooLarge {
+        let none = matches!(why, Why::TooLarge | Why::Unleased | Why::Unreachable);
+        if limit.grace_s == 0 || limit.violation == Violation::Shadow || none {
             return false;
         }
         if cell.grace_until_s == 0 {
@@ -247,40 +285,54 @@ impl Context<'_> {
 
     /// Tells the highest threshold the settled use has newly passed; marks it and those below.
     fn warn(&self, cell: &mut Cell, charge: &Charge, limit: &Limit, taken: &mut Taken) {
-        let State::Quota(usage) = &mut cell.state else { return };
+        let (used, most, warned) = match &mut cell.state {
+            State::Quota(usage) => (usage.used, limit.most(), &mut usage.warned),
+            State::Leased(leased) => {
+                let Some(lease) = self.lease_now(leased, limit) else { return };
+                let Some((most, left)) = lease.holder.standing() else { return };
+                (most.saturating_sub(left), most, &mut lease.warned)
+            }
+            _ => return,
+        };
         let mut passed = None;
         for (bit, percent) in self.policy.thresholds.iter().enumerate() {
-            let reached = u128::from(usage.used) * 100 >= u128::from(limit.most()) * u128::from(*percent);
-            if reached && usage.warned & (1 << bit) == 0 {
-                usage.warned |= 1 << bit;
+            let reached = u128::from(used) * 100 >= u128::from(most) * u128::from(*percent);
+            if reached && *warned & (1 << bit) == 0 {
+                *warned |= 1 << bit;
                 passed = Some(*percent);
             }
         }
         taken.warnings.extend(passed.map(|percent| (charge.limit, percent)));
     }
-}
 
-fn held(charge: &Charge, cell: &Cell, spare: bool) -> Held {
-    let window = match &cell.state {
-        State::Quota(usage) => usage.window.start_s,
-        State::Sliding(sliding, _) => sliding.index,
-        State::Bucket(_, used) => used.generation,
-        State::InFlight(_) | State::Gauge(_) => 0,
-    };
-    Held {
-        account: charge.account,
-        cell: charge.cell,
-        limit: charge.limit,
-        amount: charge.amount,
-        excess: charge.excess,
-        window,
-        spare,
-        tight: false,
-        spared: 0,
+    /// What is to be settled of a charge.
+    fn held(&self, (charge, limit): (&Charge, &Limit), cell: &mut Cell, spare: bool) -> Held {
+        let (window, life) = match &mut cell.state {
+            State::Quota(usage) => (usage.window.start_s, 0),
+            State::Sliding(sliding, _) => (sliding.index, 0),
+            State::Bucket(_, used) => (used.generation, 0),
+            State::Leased(leased) => self
+                .lease_now(leased, limit)
+                .map_or((0, 0), |lease| (lease.window.start_s, lease.holder.life())),
+            State::InFlight(_) | State::Gauge(_) => (0, 0),
+        };
+        Held {
+            account: charge.account,
+            cell: charge.cell,
+            limit: charge.limit,
+            amount: charge.amount,
+            excess: charge.excess,
+            window,
+            spare,
+            life,
+            tight: false,
+            spared: 0,
+        }
     }
 }
 
 pub(super) fn refusal(limit: &Limit, charge: &Charge, (why, wait_ns): Over, status: &Status) -> Refusal {
+    let leases = why == Why::Unleased;
     Refusal {
         limit: charge.limit,
         why,
@@ -289,8 +341,8 @@ pub(super) fn refusal(limit: &Limit, charge: &Charge, (why, wait_ns): Over, stat
         most: limit.most(),
         remaining: status.remaining,
         reset_ns: status.reset_ns,
-        account: charge.account,
-        queueable: limit.violation == Violation::Queue && why != Why::TooLarge,
+        account: if leases { line(charge.account, charge.cell) } else { charge.account },
+        queueable: leases || (limit.violation == Violation::Queue && why != Why::TooLarge),
     }
 }
 
@@ -299,6 +351,9 @@ pub(super) fn binding(first: Option<Refusal>, second: Refusal) -> Refusal {
     let Some(first) = first else { return second };
     let queueable = first.queueable && second.queueable;
     let told = match (first.wait_ns, second.wait_ns) {
+        // A lease comes in no time: whatever else refuses is told.
+        _ if first.why == Why::Unleased => second,
+        _ if second.why == Why::Unleased => first,
         (None, _) => first,
         (Some(a), Some(b)) if a >= b => first,
         _ => second,

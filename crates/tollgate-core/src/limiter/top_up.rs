@@ -200,6 +200,7 @@ impl Context<'_> {
                 self.hold_beside(sliding, holds, span, units)?;
                 Ok(Held { amount: units, excess: units, ..held })
             }
+            (State::Leased(leased), _) => self.top_up_lease(leased, limit, &held, units),
             (State::Quota(usage), Kind::Quota { limit: most, .. }) => {
                 let needed = usage.used.saturating_add(usage.holds.total()).saturating_add(again);
                 if needed.saturating_add(units) <= *most && self.hold(usage, again.saturating_add(units)) {

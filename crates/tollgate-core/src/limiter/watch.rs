@@ -134,6 +134,7 @@ mod tests {
             excess: 0,
             window: 0,
             spare: false,
+            life: 0,
             tight: false,
             spared: 0,
         };

@@ -1,5 +1,6 @@
 //! A limit, compiled: what it counts, how much, for whom, and where its balance stands.
 
+use crate::lease::Terms;
 use crate::limit::{Allowance, Rate, Span};
 
 use super::attributes::{Attributes, Condition};
@@ -45,6 +46,10 @@ pub struct Limit {
     pub violation: Violation,
     /// Units beyond a rate, once.
     pub allowance: Option<Allowance>,
+    /// Of a quota that is one balance for all Envoys: how it is spent here.
+    pub global: Option<Terms>,
+    /// The route policy it stands in; empty for a limit of a tier or of everybody.
+    pub policy: String,
     /// Longest wait that throttling imposes, in nanoseconds; 0 unless it throttles.
     pub max_wait_ns: u64,
     /// Seconds from a first violation in which requests still pass.
@@ -96,6 +101,12 @@ impl Limit {
             (Kind::Memory(_), _) => "ram",
             (kind, _) => kind.label(),
         }
+    }
+
+    /// True when a request is counted when it is admitted, and there is nothing to settle.
+    pub(crate) fn is_counted_at_once(&self) -> bool {
+        let settles = matches!(self.kind, Kind::Concurrency(_)) || self.global.is_some();
+        self.meter == Meter::Requests && !settles
     }
 
     /// Hash of the name and kind.

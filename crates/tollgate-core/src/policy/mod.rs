@@ -93,6 +93,8 @@ pub struct Policy {
     pub headers: config::Headers,
     /// What clients read.
     pub messages: config::Messages,
+    /// A limit is a quota of all Envoys.
+    pub leases: bool,
     /// A limit has a queue, or the load has.
     pub queues: bool,
     /// When to turn requests away because the models are loaded.
@@ -153,6 +155,11 @@ impl Policy {
     /// The limit of this index.
     pub fn limit(&self, id: LimitId) -> Option<&Limit> {
         self.limits.get(usize::from(id.0))
+    }
+
+    /// The limit a stored balance is of.
+    pub(crate) fn limit_of(&self, id: u32) -> Option<&Limit> {
+        self.limits.iter().find(|limit| limit.id() == id)
     }
 
     /// All limits.

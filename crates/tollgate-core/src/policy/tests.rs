@@ -209,6 +209,30 @@ fn every_mistake_names_its_field() {
         ),
         (json!({"reservation": {"mid_stream": "stop"}}), "reservation.mid_stream: unknown variant `stop`"),
         (
+            json!({"limits": [{"name": "l", "meter": "requests", "rate": {"amount": 1, "per": "hour"}, "global": {}}], "ledger": {"cluster": "c"}}),
+            "limits[0].global: only a `quota` can be global",
+        ),
+        (
+            json!({"limits": [{"name": "l", "meter": "requests", "quota": {"amount": 1, "per": "day"}, "global": {}}]}),
+            "limits[0].global: a global quota is leased from a ledger: there is no `ledger` section",
+        ),
+        (
+            json!({"limits": [{"name": "l", "meter": "requests", "quota": {"amount": 1, "per": "day"}, "global": {"wait_ms": 0}}], "ledger": {"cluster": "c"}}),
+            "limits[0].global.wait_ms: not from 1 to 10000",
+        ),
+        (
+            json!({"limits": [{"name": "l", "meter": "requests", "quota": {"amount": 1, "per": "day"}, "global": {"wait_ms": 10001}}], "ledger": {"cluster": "c"}}),
+            "limits[0].global.wait_ms: not from 1 to 10000",
+        ),
+        (
+            json!({"limits": [{"name": "l", "meter": "requests", "quota": {"amount": 1, "per": "day"}, "global": {"funded": true}}], "ledger": {"cluster": "c"}}),
+            "limits[0].global.funded: there is no `allowance` to fund",
+        ),
+        (
+            json!({"limits": [{"name": "l", "meter": "requests", "quota": {"amount": 1, "per": "day"}, "global": {"allowance": 0.5}}], "ledger": {"cluster": "c"}}),
+            "limits[0].global.allowance: more than 0 decimals",
+        ),
+        (
             json!({"limits": [{"name": "l", "concurrency": 1, "mid_stream": "end"}]}),
             "limits[0].mid_stream: no stream outgrows this limit",
         ),

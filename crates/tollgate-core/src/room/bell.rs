@@ -126,6 +126,15 @@ impl Bell {
         callers.reduce(|first, other| if other.rank.before(&first.rank) { other } else { first })
     }
 
+    /// The lines for an account of all workers `but` one.
+    pub fn all(&self, account: u64, mono_s: u32, but: Owner) -> impl Iterator<Item = Caller> {
+        let alive = move |seen_s: u32| mono_s.saturating_sub(seen_s) <= CALLER_SILENCE_S_MAX;
+        let here = self.0.iter().filter(move |(caller, seen_s)| {
+            caller.account == account && caller.owner != but && alive(*seen_s)
+        });
+        here.map(|(caller, _)| *caller)
+    }
+
     /// True when nobody waits for anything.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -119,7 +119,7 @@ impl Room {
         self.take_in(ticket, Waiter { consumer, bytes, alarm_ns: due_ns, line: None })
     }
 
-    /// Takes in a request that waits in line, to be looked at again by `look_ns` at the latest.
+    /// Takes in a request that waits in line for `patience_ns` at most, to be looked at again by `look_ns` at the latest.
     ///
     /// # Errors
     /// [`Full`]: it was not taken in.
@@ -129,9 +129,9 @@ impl Room {
         place: Place,
         bytes: u64,
         now_ns: u64,
-        look_ns: u64,
+        (look_ns, patience_ns): (u64, u64),
     ) -> Result<(), Full> {
-        let alarm_ns = now_ns.saturating_add(self.bounds.wait_ns);
+        let alarm_ns = now_ns.saturating_add(patience_ns);
         let line = Some((place, now_ns));
         self.take_in(ticket, Waiter { consumer: place.consumer, bytes, alarm_ns, line })?;
         self.lines.entry(place.account).or_default().enter(ticket, &place, now_ns);
@@ -183,12 +183,16 @@ impl Room {
         }
     }
 
-    /// Another account has no room for the request now: it stands there, as long as it has waited already.
-    pub fn move_to(&mut self, ticket: Ticket, account: u64, now_ns: u64, look_ns: u64) {
+    /// Another account has no room for the request now: it stands there, as long as it has waited already, for
+    /// `patience_ns` of waiting in all.
+    pub fn move_to(&mut self, ticket: Ticket, account: u64, now_ns: u64, (look_ns, patience_ns): (u64, u64)) {
         let Some(waiter) = self.waiters.get_mut(&ticket) else { return };
         let Some((place, entered_ns)) = waiter.line else { return };
         let moved = Place { account, ..place };
         waiter.line = Some((moved, entered_ns));
+        self.alarms.remove(&(waiter.alarm_ns, Alarm::Ticket(ticket)));
+        waiter.alarm_ns = entered_ns.saturating_add(patience_ns);
+        self.alarms.insert((waiter.alarm_ns, Alarm::Ticket(ticket)));
         self.leave_line(ticket, &place, entered_ns, false);
         self.lines.entry(account).or_default().enter(ticket, &moved, entered_ns);
         self.look_by(account, look_ns, now_ns);

@@ -38,7 +38,14 @@ fn the_important_go_first_and_consumers_take_turns() {
     for (ticket, consumer, priority) in
         [(1, 1, 1), (2, 1, 1), (3, 1, 1), (4, 2, 1), (5, 3, 5), (6, 3, 5), (7, 2, 1), (8, 4, 5)]
     {
-        room.queue(Ticket(ticket), place(consumer, priority), 1, ticket.into(), SECOND).unwrap();
+        room.queue(
+            Ticket(ticket),
+            place(consumer, priority),
+            1,
+            ticket.into(),
+            (SECOND, room.bounds.wait_ns),
+        )
+        .unwrap();
     }
     assert_eq!(serve_all(&mut room, 100), [5, 8, 6, 1, 4, 2, 7, 3]);
     assert!(room.is_empty() && room.next_due_ns().is_none());
@@ -47,8 +54,8 @@ fn the_important_go_first_and_consumers_take_turns() {
 #[test]
 fn whoever_has_waited_long_enough_goes_before_all() {
     let mut room = Room::new(bounds());
-    room.queue(Ticket(1), place(1, 1), 1, 0, SECOND).unwrap();
-    room.queue(Ticket(2), place(2, 9), 1, 1, SECOND).unwrap();
+    room.queue(Ticket(1), place(1, 1), 1, 0, (SECOND, room.bounds.wait_ns)).unwrap();
+    room.queue(Ticket(2), place(2, 9), 1, 1, (SECOND, room.bounds.wait_ns)).unwrap();
     assert_eq!(room.next(7, 300 * SECOND - 1), Some(Ticket(2)));
     assert_eq!(room.rank(7, 300 * SECOND - 1), Some(Rank { level: 9, since_ns: 1 }));
     assert_eq!(room.next(7, 300 * SECOND), Some(Ticket(1)));
@@ -58,7 +65,7 @@ fn whoever_has_waited_long_enough_goes_before_all() {
 #[test]
 fn an_account_is_looked_at_when_somebody_is_promoted() {
     let mut room = Room::new(Bounds { promote_ns: 100, ..bounds() });
-    room.queue(Ticket(1), place(1, 1), 1, 10, SECOND).unwrap();
+    room.queue(Ticket(1), place(1, 1), 1, 10, (SECOND, room.bounds.wait_ns)).unwrap();
     assert_eq!(room.due(110), Some(Due::Look(7)));
     room.look_by(7, SECOND, 110);
     assert_eq!(room.next_due_ns(), Some(SECOND));
@@ -68,15 +75,19 @@ fn an_account_is_looked_at_when_somebody_is_promoted() {
 fn every_bound_holds_at_it_and_one_past_it() {
     let small = Bounds { length: 3, per_consumer: 2, bytes: 10, ..bounds() };
     let mut room = Room::new(small);
-    room.queue(Ticket(1), place(1, 1), 5, 0, 0).unwrap();
-    assert_eq!(room.queue(Ticket(1), place(2, 1), 0, 0, 0), Err(Full), "a ticket waits once");
-    assert_eq!(room.queue(Ticket(2), place(1, 1), 6, 0, 0), Err(Full), "bytes");
+    room.queue(Ticket(1), place(1, 1), 5, 0, (0, room.bounds.wait_ns)).unwrap();
+    assert_eq!(
+        room.queue(Ticket(1), place(2, 1), 0, 0, (0, room.bounds.wait_ns)),
+        Err(Full),
+        "a ticket waits once"
+    );
+    assert_eq!(room.queue(Ticket(2), place(1, 1), 6, 0, (0, room.bounds.wait_ns)), Err(Full), "bytes");
     room.pace(Ticket(2), 1, 5, 0).unwrap();
     assert_eq!(room.pace(Ticket(3), 1, 0, 0), Err(Full), "one consumer's own");
     room.pace(Ticket(3), 2, 0, 0).unwrap();
-    assert_eq!(room.queue(Ticket(4), place(3, 1), 0, 0, 0), Err(Full), "all together");
+    assert_eq!(room.queue(Ticket(4), place(3, 1), 0, 0, (0, room.bounds.wait_ns)), Err(Full), "all together");
     room.leave(Ticket(1), false);
-    room.queue(Ticket(4), place(1, 1), 5, 0, 0).unwrap();
+    room.queue(Ticket(4), place(1, 1), 5, 0, (0, room.bounds.wait_ns)).unwrap();
 }
 
 #[test]
@@ -84,7 +95,7 @@ fn each_goes_when_it_was_told_to_and_late_ones_are_given_up() {
     let mut room = Room::new(Bounds { wait_ns: 2 * SECOND, ..bounds() });
     room.pace(Ticket(1), 1, 1, 30).unwrap();
     room.pace(Ticket(2), 1, 1, 20).unwrap();
-    room.queue(Ticket(3), place(1, 1), 1, 0, 25).unwrap();
+    room.queue(Ticket(3), place(1, 1), 1, 0, (25, room.bounds.wait_ns)).unwrap();
     assert_eq!((room.next_due_ns(), room.due(19)), (Some(20), None));
     assert_eq!(room.due(25), Some(Due::Go(Ticket(2))));
     assert_eq!(room.due(25), Some(Due::Look(7)));
@@ -102,8 +113,8 @@ fn each_goes_when_it_was_told_to_and_late_ones_are_given_up() {
 #[test]
 fn a_request_that_another_account_stops_keeps_the_time_it_has_waited() {
     let mut room = Room::new(bounds());
-    room.queue(Ticket(1), place(1, 1), 1, 0, SECOND).unwrap();
-    room.move_to(Ticket(1), 8, 10, SECOND);
+    room.queue(Ticket(1), place(1, 1), 1, 0, (SECOND, room.bounds.wait_ns)).unwrap();
+    room.move_to(Ticket(1), 8, 10, (SECOND, room.bounds.wait_ns));
     assert_eq!((room.next(7, 10), room.next(8, 10)), (None, Some(Ticket(1))));
     assert_eq!(room.rank(8, 10), Some(Rank { level: 1, since_ns: 0 }));
     assert_eq!(room.leave(Ticket(1), true), Some(Some(Place { account: 8, ..place(1, 1) })));
@@ -166,7 +177,7 @@ proptest! {
                 Event::Come { consumer, priority, account, bytes } => {
                     ticket += 1;
                     let place = Place { account, consumer, priority };
-                    let taken = room.queue(Ticket(ticket), place, bytes, now_ns, now_ns + 10).is_ok();
+                    let taken = room.queue(Ticket(ticket), place, bytes, now_ns, (now_ns + 10, room.bounds.wait_ns)).is_ok();
                     let fits = fits(&kept, &bounds, consumer, bytes);
                     prop_assert_eq!(taken, fits);
                     if taken {
@@ -200,7 +211,7 @@ proptest! {
                 }
                 Event::Move { account } => {
                     if let Some(head) = room.next(account, now_ns) {
-                        room.move_to(head, 1 - account, now_ns, now_ns + 10);
+                        room.move_to(head, 1 - account, now_ns, (now_ns + 10, room.bounds.wait_ns));
                         for one in kept.iter_mut().filter(|one| one.ticket == head) {
                             one.place = one.place.map(|place| Place { account: 1 - account, ..place });
                         }
@@ -242,7 +253,7 @@ proptest! {
         let mut owner = Vec::new();
         for (consumer, count) in counts.iter().enumerate() {
             for _ in 0..*count {
-                room.queue(Ticket(ticket), place(consumer as u64, 1), 0, 0, 0).unwrap();
+                room.queue(Ticket(ticket), place(consumer as u64, 1), 0, 0, (0, room.bounds.wait_ns)).unwrap();
                 owner.push(consumer);
                 ticket += 1;
             }
@@ -267,12 +278,12 @@ proptest! {
     #[test]
     fn nobody_starves(flood in 1u64..5, serves in 1u64..3) {
         let mut room = Room::new(Bounds { promote_ns: 100, wait_ns: 100_000, ..bounds() });
-        room.queue(Ticket(0), place(99, 0), 0, 0, 0).unwrap();
+        room.queue(Ticket(0), place(99, 0), 0, 0, (0, room.bounds.wait_ns)).unwrap();
         let mut ticket = 1;
         let mut now_ns = 0;
         while room.rank(7, now_ns).is_some() && now_ns < 1000 {
             for consumer in 0..flood {
-                if room.queue(Ticket(ticket), place(consumer, 9), 0, now_ns, 0).is_ok() {
+                if room.queue(Ticket(ticket), place(consumer, 9), 0, now_ns, (0, room.bounds.wait_ns)).is_ok() {
                     ticket += 1;
                 }
             }

@@ -4,6 +4,7 @@ mod actions;
 mod changes;
 mod kinds;
 mod later;
+mod leases;
 mod resets;
 mod simulation;
 mod tightening;

@@ -101,7 +101,7 @@ pub(super) fn allowance(raw: &config::Limit, meter: Meter, path: &str) -> Outcom
     Ok(Some(Allowance { amount, generation: raw.generation }))
 }
 
-fn units(amount: Amount, meter: Meter, path: &str) -> Outcome<u64> {
+pub(super) fn units(amount: Amount, meter: Meter, path: &str) -> Outcome<u64> {
     match amount.scaled(meter.decimals()) {
         Some(0) => refuse(path, "0 would refuse everything"),
         Some(units) => Ok(units),

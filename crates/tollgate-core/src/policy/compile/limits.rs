@@ -9,7 +9,7 @@ use super::super::index::Index;
 use super::super::limit::{Kind, Limit, Meter};
 use super::condition::conditions;
 use super::kinds::{self, Calendars};
-use super::{Outcome, name, refuse};
+use super::{Outcome, global, name, refuse};
 
 /// Most limits of one policy: an index fits 16 bits with room to spare.
 const LIMITS_MAX: usize = 4096;
@@ -37,6 +37,8 @@ pub(super) struct Limits {
     tight: Option<u32>,
     /// What becomes of streams where a limit says nothing of it.
     mid_stream: MidStream,
+    /// There is a ledger to lease from.
+    has_ledger: bool,
     calendars: Calendars,
     /// Names taken, by what makes two balances of one name collide.
     common: Vec<String>,
@@ -45,9 +47,9 @@ pub(super) struct Limits {
 
 impl Limits {
     /// No limits yet; those that come are tightened to so many percent while the models are strained, and treat streams
-    /// like this where they say nothing of it.
-    pub fn new(tight: Option<u32>, mid_stream: MidStream) -> Self {
-        Self { tight: tight.filter(|percent| *percent < 100), mid_stream, ..Self::default() }
+    /// like this where they say nothing of it. Only with a ledger can there be global ones.
+    pub fn new(tight: Option<u32>, mid_stream: MidStream, has_ledger: bool) -> Self {
+        Self { tight: tight.filter(|percent| *percent < 100), mid_stream, has_ledger, ..Self::default() }
     }
 
     /// All limits and the calendars of those that have one.
@@ -95,6 +97,8 @@ impl Limits {
             meter,
             violation: raw.action,
             allowance: kinds::allowance(raw, meter, path)?,
+            global: global::terms(raw, (&kind, meter), self.has_ledger, path)?,
+            policy: scope.to_owned(),
             max_wait_ns,
             grace_s: raw.grace_s,
             mid_stream: mid_stream(raw, (&kind, meter), self.mid_stream, path)?,

@@ -4,6 +4,7 @@ mod access;
 mod condition;
 mod credits;
 mod defaults;
+mod global;
 mod identity;
 mod kinds;
 mod limits;
@@ -32,7 +33,7 @@ pub(super) fn policy(config: Config) -> Outcome<Policy> {
     name("name", &config.name)?;
     let load = load::load(&config)?;
     let tight = config.load.as_ref().and_then(|load| load.tighten).map(|tighten| tighten.limits);
-    let mut limits = Limits::new(tight, config.reservation.mid_stream);
+    let mut limits = Limits::new(tight, config.reservation.mid_stream, config.ledger.is_some());
     let mut tiers = HashMap::new();
     for (tier, raw) in &config.tiers {
         name(&format!("tiers.{tier}"), tier)?;
@@ -76,6 +77,7 @@ pub(super) fn policy(config: Config) -> Outcome<Policy> {
         credit_value: credits::value(&config.credits)?,
         charging: config.charging,
         thresholds: telling::thresholds(&config.warnings)?,
+        leases: limits.iter().any(|limit| limit.global.is_some()),
         queues: limits.iter().any(|limit| limit.violation == Violation::Queue)
             || load.as_ref().is_some_and(|load| load.has_line),
         load,

@@ -1,5 +1,7 @@
 //! The way to the ledger: batches up, acknowledgements and restored balances down. Nothing here is on a request's path.
 
+mod leases;
+
 use core::time::Duration;
 
 use log::{error, info, warn};
@@ -11,11 +13,13 @@ use tollgate_core::policy::Policy;
 use tollgate_core::store::{Expected, SharedStore, Slot, Swap};
 use tollgate_core::time::Now;
 use tollgate_wire::{
-    Decisions, OpeningPage, OpeningRequest, PROTOCOL_VERSION, SyncRequest, SyncResponse, WindowRange,
+    Decisions, LeaseAsk, OpeningPage, OpeningRequest, PROTOCOL_VERSION, SyncRequest, SyncResponse,
+    WindowRange,
 };
 
 use crate::host::{self, Buffer, Map};
 use crate::worker::{State, Worker};
+use leases::Leasing;
 
 /// Longest time the ledger may take. The batch is sent again after that, with the same number.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -41,6 +45,8 @@ pub struct Link {
     windows: Vec<WindowRange>,
     /// The call under way and the batch it carries, if it carries one.
     under_way: Option<(u32, Option<u64>)>,
+    /// What is being said of leases.
+    leasing: Leasing,
     not_before_ns: u64,
     /// When to ask what was decided, if nothing else is sent before.
     ask_at_ns: u64,
@@ -72,6 +78,7 @@ impl Link {
             opening,
             windows,
             under_way: None,
+            leasing: Leasing::default(),
             not_before_ns: 0,
             ask_at_ns: 0,
         }
@@ -97,7 +104,8 @@ impl Link {
             return;
         }
         let seq = batch.as_ref().map(|batch| batch.seq);
-        match link.send(&ledger.cluster, &ledger.node, batch, opening, state.decided.known()) {
+        let request = link.request(&ledger.node, batch, opening, Some(state.decided.known()), Vec::new());
+        match link.send(&ledger.cluster, &request, TIMEOUT) {
             Some(token) => link.under_way = Some((token, seq)),
             None => {
                 link.not_before_ns = now.mono_ns + 1_000_000_000;
@@ -125,29 +133,32 @@ impl Link {
         }
     }
 
-    fn send(
+    /// What this worker says.
+    fn request(
         &self,
-        cluster: &str,
         node: &str,
         batch: Option<Batch>,
         opening: Option<OpeningRequest>,
-        known_revision: u64,
-    ) -> Option<u32> {
+        known_revision: Option<u64>,
+        leases: Vec<LeaseAsk>,
+    ) -> SyncRequest<Box<RawValue>> {
         let (seq, tallies) = batch.map_or((0, Vec::new()), |batch| (batch.seq, batch.tallies));
-        let tallies: Vec<Box<RawValue>> =
-            tallies.into_iter().filter_map(|json| RawValue::from_string(json).ok()).collect();
-        let request = SyncRequest {
+        SyncRequest {
             version: PROTOCOL_VERSION,
             process: self.process.clone(),
             worker: self.worker.clone(),
             node: node.into(),
             seq,
-            tallies,
+            tallies: tallies.into_iter().filter_map(|json| RawValue::from_string(json).ok()).collect(),
             opening,
-            leases: Vec::new(),
-            known_revision: Some(known_revision),
-        };
-        let body = serde_json::to_vec(&request).ok()?;
+            leases,
+            known_revision,
+        }
+    }
+
+    /// Says it; the call's number, if it could be sent.
+    fn send(&self, cluster: &str, request: &SyncRequest<Box<RawValue>>, timeout: Duration) -> Option<u32> {
+        let body = serde_json::to_vec(request).ok()?;
         let authorization = self.token.as_ref().map(|token| format!("Bearer {token}"));
         let headers = [
             (":method", "POST"),
@@ -156,20 +167,21 @@ impl Link {
             ("content-type", "application/json"),
         ];
         let authorization = authorization.as_deref().map(|value| ("authorization", value));
-        host::call(cluster, headers.into_iter().chain(authorization).collect(), &body, TIMEOUT).ok()
+        host::call(cluster, headers.into_iter().chain(authorization).collect(), &body, timeout).ok()
     }
 
     /// Takes the answer to a call.
     pub fn answered(worker: &Worker, token: u32, body_size: usize) {
+        if Self::leased(worker, token, body_size) {
+            return;
+        }
         let state = &mut *worker.state.borrow_mut();
         let now = host::now();
         let Some(link) = &mut state.link else { return };
         let Some((_, seq)) = link.under_way.take_if(|(under_way, _)| *under_way == token) else {
             return;
         };
-        let status = host::header(Map::CallAnswer, ":status").unwrap_or_default();
-        let body = host::buffer(Buffer::CallAnswer, body_size).unwrap_or_default();
-        let answer = (status == b"200").then(|| serde_json::from_slice::<SyncResponse>(&body).ok()).flatten();
+        let (answer, status, body) = read_answer(body_size);
         let Some(answer) = answer else {
             link.not_before_ns = now.mono_ns + 1_000_000_000;
             refused(state, seq, &status, &body, now);
@@ -188,6 +200,14 @@ impl Link {
             restore(worker, state, page, now);
         }
     }
+}
+
+/// What the ledger said, if it is what was asked for; the status and what it said in any case.
+fn read_answer(body_size: usize) -> (Option<SyncResponse>, Vec<u8>, Vec<u8>) {
+    let status = host::header(Map::CallAnswer, ":status").unwrap_or_default();
+    let body = host::buffer(Buffer::CallAnswer, body_size).unwrap_or_default();
+    let answer = (status == b"200").then(|| serde_json::from_slice::<SyncResponse>(&body).ok()).flatten();
+    (answer, status, body)
 }
 
 /// A batch the ledger calls wrong would be wrong for ever; anything else is tried again.
