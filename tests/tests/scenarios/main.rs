@@ -6,6 +6,7 @@ mod concurrency;
 mod configuration;
 mod decisions;
 mod dialects;
+mod global;
 mod identity;
 mod ledger;
 mod libraries;

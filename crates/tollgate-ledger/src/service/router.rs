@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 
 use super::asking::BODY_BYTES_MAX;
 use super::{
-    AppState, auth, check, consumers, entries, metrics, openapi, probes, problem::Problem, quotas,
+    AppState, auth, check, consumers, entries, leases, metrics, openapi, probes, problem::Problem, quotas,
     statistics, switches, sync, tokens, trail, usage,
 };
 use crate::admin::Right;
@@ -42,6 +42,7 @@ fn documented(state: &AppState) -> OpenApiRouter<AppState> {
         .routes(routes!(consumers::get))
         .routes(routes!(quotas::list))
         .routes(routes!(quotas::get))
+        .routes(routes!(leases::list))
         .routes(routes!(check::check))
         .routes(routes!(switches::get))
         .routes(routes!(switches::list_memory))
