@@ -89,6 +89,9 @@ impl Stream {
         }
         state.waiting.arm(now.mono_ns, false);
         count::waits(state, "throttled");
+        if let Some(limit) = admission.throttled {
+            count::violation(&self.worker, state, limit);
+        }
         self.phase = Phase::Held(admission, demand);
         Action::Pause
     }

@@ -61,7 +61,7 @@ config! {
         /// Percent of the capacity that is left.
         #[serde(default = "all")]
         pub factor: u32,
-        /// Percent of every `rate`, its burst included, that is left.
+        /// Percent of every `rate`, its burst included, and of every `window` that is left.
         #[serde(default = "all")]
         pub limits: u32,
     }

@@ -27,8 +27,15 @@ pub struct Variant {
 
 impl Variant {
     /// All variants, in the order of the report.
-    pub const NAMES: [&str; 6] =
-        ["plain", "empty_wasm", "local_ratelimit", "tollgate_headers", "tollgate_full", "tollgate_example"];
+    pub const NAMES: [&str; 7] = [
+        "plain",
+        "empty_wasm",
+        "local_ratelimit",
+        "tollgate_headers",
+        "tollgate_full",
+        "tollgate_leased",
+        "tollgate_example",
+    ];
 
     /// Starts one in front of the fastest model.
     pub async fn start(name: &str, upstream: &Upstream) -> anyhow::Result<Self> {
@@ -59,12 +66,12 @@ impl Variant {
                 config.connection_manager().remove("access_log");
                 config
             }
-            "tollgate_full" => {
+            "tollgate_full" | "tollgate_leased" => {
                 let ledger = ledger.insert(Ledger::start(None).await?);
                 let mut config = EnvoyConfig::example(models, ledger.address())?;
                 config.policy(|policy| {
                     let ledger = policy.remove("ledger");
-                    *policy = full().as_object().cloned().unwrap_or_default();
+                    *policy = full(name == "tollgate_leased").as_object().cloned().unwrap_or_default();
                     policy.extend(ledger.map(|ledger| ("ledger".into(), ledger)));
                 });
                 config.connection_manager().remove("access_log");
@@ -107,15 +114,23 @@ fn headers_only() -> Value {
 }
 
 /// Five limits on requests, tokens and cost, which take the body, a price and the answer's usage. Tallies go to the ledger.
-fn full() -> Value {
+/// The quotas are each Envoy's own, or spent from leases.
+fn full(leased: bool) -> Value {
+    let quota = |name: &str, meter: &str, per: &str| {
+        let mut quota = json!({"name": name, "meter": meter, "quota": {"amount": PLENTY, "per": per}});
+        if leased {
+            quota["global"] = json!({});
+        }
+        quota
+    };
     json!({
         "name": "bench",
         "identity": identity(),
         "tiers": {"bench": {"limits": [
             {"name": "requests-per-minute", "meter": "requests", "rate": {"amount": PLENTY, "per": "minute"}},
             {"name": "tokens-per-minute", "meter": "tokens", "rate": {"amount": PLENTY, "per": "minute"}},
-            {"name": "requests-per-day", "meter": "requests", "quota": {"amount": PLENTY, "per": "day"}},
-            {"name": "cost-per-month", "meter": "cost", "quota": {"amount": PLENTY, "per": "month"}},
+            quota("requests-per-day", "requests", "day"),
+            quota("cost-per-month", "cost", "month"),
             {"name": "concurrent-requests", "concurrency": CONCURRENCY},
         ]}},
     })

@@ -194,6 +194,7 @@ async fn every_kind_of_violation_and_every_answer_to_one_is_counted() {
     ] {
         until_counted(&scene, "tollgate_violations", &[("kind", kind), ("limit", limit)], 1.0).await;
     }
+    until_counted(&scene, "tollgate_violations", &[("kind", "rate"), ("limit", "pace")], 2.0).await;
     until_counted(&scene, "tollgate_checks", &[], 19.0).await;
     // Once for the thresholds it passed, once for what was beyond it.
     until_counted(&scene, "tollgate_warned", &[("limit", "warns")], 2.0).await;
@@ -214,7 +215,7 @@ fn metric_names(text: &str) -> std::collections::BTreeSet<&str> {
 #[test]
 fn the_dashboard_and_the_alert_rules_speak_of_metrics_that_exist() {
     let read = |file: &str| std::fs::read_to_string(paths::root().join(file)).unwrap();
-    let sources = ["src/worker.rs", "src/sync.rs", "src/stream"].map(|place| {
+    let sources = ["src/worker.rs", "src/sync", "src/stream"].map(|place| {
         let path = paths::root().join(place);
         let files: Vec<_> = match path.is_dir() {
             true => std::fs::read_dir(path).unwrap().map(|file| file.unwrap().path()).collect(),

@@ -88,6 +88,8 @@ const KIND: u8 = 7;
 const GRACE: u8 = 0x80;
 /// Of a bucket: its allowance is in use. Of a quota: a warning was told. Of a window: the one before counts.
 const MORE: u8 = 0x40;
+/// Of a window: its edges are those of the tightened limit.
+const TIGHT: u8 = 0x10;
 /// Of a quota or a window: something is held. Of a bucket: its TAT has ticks.
 const FINE: u8 = 0x20;
 
@@ -143,7 +145,12 @@ impl Cell {
             State::Leased(_) => (LEASED, false, false),
         };
         let flag = |bit, set| if set { bit } else { 0 };
-        out.u8(kind | flag(MORE, more) | flag(FINE, fine) | flag(GRACE, self.grace_until_s != 0));
+        let tight = matches!(&self.state, State::Sliding(sliding, _) if sliding.tight);
+        out.u8(kind
+            | flag(TIGHT, tight)
+            | flag(MORE, more)
+            | flag(FINE, fine)
+            | flag(GRACE, self.grace_until_s != 0));
         out.u8(self.share.0);
         if self.grace_until_s != 0 {
             out.short(u64::from(self.grace_until_s));
@@ -226,6 +233,7 @@ impl Cell {
                     index: from.short32()?,
                     now: read_part(from)?,
                     before: if more { read_part(from)? } else { Part::default() },
+                    tight: kind & TIGHT != 0,
                 };
                 State::Sliding(sliding, if fine { Holds::read(from)? } else { Holds::default() })
             }
@@ -290,9 +298,9 @@ mod tests {
                 })
             ),
             held().prop_map(State::InFlight),
-            (any::<u32>(), any::<u32>(), part(), part(), held()).prop_map(
-                |(period_s, index, now, before, holds)| {
-                    State::Sliding(Sliding { period_s, index, now, before }, holds)
+            (any::<u32>(), any::<u32>(), part(), part(), any::<bool>(), held()).prop_map(
+                |(period_s, index, now, before, tight, holds)| {
+                    State::Sliding(Sliding { period_s, index, now, before, tight }, holds)
                 }
             ),
             (any::<u64>(), any::<u64>(), any::<u32>()).prop_map(|(used, peak, read_s)| State::Gauge(Gauge {

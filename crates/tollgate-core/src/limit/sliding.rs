@@ -11,6 +11,9 @@
 pub struct Span {
     amount: u64,
     period_s: u32,
+    /// The limit is another while the models are strained: the other amount, and which of both this is.
+    other: u64,
+    tight: bool,
 }
 
 /// What one aligned window has seen.
@@ -35,6 +38,8 @@ pub struct Sliding {
     pub now: Part,
     /// The one before.
     pub before: Part,
+    /// The edges are those of the tightened limit.
+    pub tight: bool,
 }
 
 const PHASES: u64 = 1 << 24;
@@ -43,7 +48,16 @@ const NANOS: u64 = crate::time::NANOS_PER_SECOND;
 impl Span {
     /// `amount` units in any `period_s` seconds; None when a number is zero.
     pub const fn new(amount: u64, period_s: u32) -> Option<Self> {
-        if amount == 0 || period_s == 0 { None } else { Some(Self { amount, period_s }) }
+        if amount == 0 || period_s == 0 {
+            return None;
+        }
+        Some(Self { amount, period_s, other: 0, tight: false })
+    }
+
+    /// It and its tightened form, which is so many percent of it and no less than one unit.
+    pub fn with_tight(self, percent: u32) -> (Self, Self) {
+        let amount = scale(self.amount, percent.into(), 100).max(1);
+        (Self { other: amount, ..self }, Self { amount, other: self.amount, tight: true, ..self })
     }
 
     /// Most units in the window.
@@ -80,6 +94,20 @@ impl Part {
         self.units = self.units.saturating_add(units);
         self.edge = self.edge.max(here).saturating_add(units);
         self.last = self.last.max(scale_up(offset_ns, PHASES, span.period_ns()) as u32);
+    }
+
+    /// Its edge under another amount. What came at `p` or later is no more than `units`, and less than `edge - from * p`:
+    /// the new edge is the most of `to * p` and that, which is where both are equal, or at the last.
+    fn convert(&mut self, from: u64, to: u64) {
+        if self.units == 0 {
+            return;
+        }
+        let last = u64::from(self.last);
+        let equal = scale_up(self.edge.saturating_sub(self.units), PHASES, from.max(1)).min(last);
+        let late = self.units.min(self.edge.saturating_sub(scale(from, last, PHASES)));
+        let at_equal = scale_up(to, equal, PHASES).saturating_add(self.units);
+        let at_last = scale_up(to, last, PHASES).saturating_add(late);
+        self.edge = at_equal.max(at_last);
     }
 
     fn give_back(&mut self, units: u64) {
@@ -127,10 +155,15 @@ impl Sliding {
     pub fn advance(&mut self, span: &Span, mono_ns: u64) -> u64 {
         let index = (mono_ns / span.period_ns()) as u32;
         let offset_ns = mono_ns % span.period_ns();
-        if self.period_s != span.period_s {
+        if self.tight != span.tight && span.other != 0 {
+            self.now.convert(span.other, span.amount);
+            self.before.convert(span.other, span.amount);
+            self.tight = span.tight;
+        }
+        if self.period_s != span.period_s || self.tight != span.tight {
             let units =
                 if self.at_rest(mono_ns) { 0 } else { self.now.units.saturating_add(self.before.units) };
-            *self = Self { period_s: span.period_s, index, ..Self::default() };
+            *self = Self { period_s: span.period_s, index, tight: span.tight, ..Self::default() };
             self.now.take(span, offset_ns, units);
         }
         match index.checked_sub(self.index) {
@@ -138,7 +171,7 @@ impl Sliding {
             Some(0) => {}
             Some(passed) => {
                 let before = if passed == 1 { self.now } else { Part::default() };
-                *self = Self { period_s: span.period_s, index, now: Part::default(), before };
+                *self = Self { index, now: Part::default(), before, ..*self };
             }
         }
         offset_ns
@@ -317,6 +350,74 @@ mod tests {
                 }
                 let sum: u64 = taken.iter().filter(|(at, ..)| at + 60 * NANOS > now).map(|(.., units)| units).sum();
                 prop_assert!(sum <= amount, "{sum} of {amount}");
+            }
+        }
+    }
+
+    /// Takes one unit at a time as long as any fits, under the limit as it is at each moment.
+    fn flood(whole: &Span, tight: &Span, moments: impl Iterator<Item = (u64, bool)>) -> Vec<(u64, bool)> {
+        let mut state = Sliding::default();
+        let mut taken = Vec::new();
+        for (at_ns, is_tight) in moments {
+            let span = if is_tight { tight } else { whole };
+            if take(&mut state, span, at_ns, 1).is_ok() {
+                taken.push((at_ns, is_tight));
+            }
+        }
+        taken
+    }
+
+    /// Most units in any interval of the length that ends within these.
+    fn most(taken: &[u64], period_ns: u64) -> usize {
+        let ends = taken.iter().enumerate();
+        ends.map(|(at, end)| taken[..=at].iter().filter(|begin| **begin + period_ns > *end).count())
+            .max()
+            .unwrap_or(0)
+    }
+
+    #[test]
+    fn a_tightened_window_gives_nearly_all_of_its_part() {
+        let (whole, tight) = Span::new(200, 60).unwrap().with_tight(50);
+        // One and a half times what there is, evenly; tightened for ten windows, after two whole ones.
+        let moments = (0..3600u64).map(|at| (at * 200_000_000, at > 600));
+        let taken = flood(&whole, &tight, moments);
+        let steady = taken.iter().filter(|(at_ns, _)| *at_ns > 240 * NANOS).count();
+        let ideal = (720 - 240) * 100 / 60;
+        assert!(steady * 100 >= ideal * 98, "{steady} of {ideal}");
+    }
+
+    proptest! {
+        /// However often it is tightened and relaxed: no interval has more than the whole limit, and none that lies within a
+        /// tightened time, a length after that began, has more than the tightened one.
+        #[test]
+        fn tightening_and_relaxing_never_exceed_what_holds(
+            amount in 2u64..60, percent in 1u32..100,
+            stretches in prop::collection::vec((1u64..200, any::<bool>(), 50u64..2000), 1..12),
+        ) {
+            let (whole, tight) = Span::new(amount, 10).unwrap().with_tight(percent);
+            let period_ns = 10 * NANOS;
+            let mut moments = Vec::new();
+            let mut stretched: Vec<(u64, u64)> = Vec::new();
+            let mut at_ns = 0;
+            for (count, is_tight, step_ms) in stretches {
+                let from = at_ns;
+                for _ in 0..count {
+                    moments.push((at_ns, is_tight));
+                    at_ns += step_ms * 1_000_000;
+                }
+                match stretched.last_mut() {
+                    Some((_, end)) if is_tight && *end == from => *end = at_ns,
+                    _ if is_tight => stretched.push((from, at_ns)),
+                    _ => {}
+                }
+            }
+            let taken = flood(&whole, &tight, moments.into_iter());
+            let all: Vec<u64> = taken.iter().map(|(at_ns, _)| *at_ns).collect();
+            prop_assert!(most(&all, period_ns) as u64 <= amount);
+            for (from, to) in stretched {
+                let within: Vec<u64> =
+                    all.iter().copied().filter(|at_ns| (from..to).contains(at_ns)).collect();
+                prop_assert!(most(&within, period_ns) as u64 <= tight.amount(), "{from}..{to}");
             }
         }
     }

@@ -84,7 +84,9 @@ impl Limiter {
                     append(&mut admission.shadowed, taken.shadowed);
                     append(&mut admission.bursts, taken.bursts);
                     self.asks.append(&mut taken.asks);
-                    admission.delay_ns = admission.delay_ns.max(taken.delay_ns);
+                    if taken.delay_ns > admission.delay_ns {
+                        (admission.delay_ns, admission.throttled) = (taken.delay_ns, taken.throttled);
+                    }
                     admission.retries += written.retries;
                     admission.evicted.accounts += written.evicted.accounts;
                     admission.evicted.cells += written.evicted.cells;

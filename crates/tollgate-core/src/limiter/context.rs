@@ -2,8 +2,8 @@
 
 use crate::lease::Leased;
 use crate::limit::{
-    Bucket, CLOCK_STEP_S_MAX, Cell, Gauge, Holds, Owner, Owners, Rate, Share, Sliding, Spare, State, Usage,
-    Window,
+    Bucket, CLOCK_STEP_S_MAX, Cell, Gauge, Holds, Owner, Owners, Rate, Share, Sliding, Span, Spare, State,
+    Usage, Window,
 };
 use crate::policy::{Kind, Limit, LimitId, Policy};
 use crate::time::{NANOS_PER_SECOND, Now};
@@ -30,6 +30,11 @@ impl Context<'_> {
         limit.rate_when(self.tight, rate)
     }
 
+    /// The window that holds now.
+    pub const fn span<'l>(&self, limit: &'l Limit, span: &'l Span) -> &'l Span {
+        limit.window_when(self.tight, span)
+    }
+
     /// Nanoseconds until this second.
     pub fn until(&self, wall_s: u32) -> u64 {
         u64::from(wall_s).saturating_mul(NANOS_PER_SECOND).saturating_sub(self.now.wall.0)
@@ -48,6 +53,7 @@ impl Context<'_> {
                 bucket.at_rest(self.now.mono_ns)
             }
             (State::Sliding(sliding, holds), Kind::Window(span)) => {
+                let span = self.span(limit, span);
                 let offset_ns = sliding.advance(span, self.now.mono_ns);
                 // As of a quota: what the dead held counts as used, from now on.
                 let lost = holds.expire(|owner| self.alive(owner));
@@ -89,6 +95,7 @@ impl Context<'_> {
                 (bucket.remaining(rate, self.now.mono_ns), bucket.full_in_ns(rate, self.now.mono_ns))
             }
             (State::Sliding(sliding, holds), Kind::Window(span)) => {
+                let span = self.span(limit, span);
                 let offset_ns = sliding.advance(span, self.now.mono_ns);
                 let remaining = sliding.remaining(span, offset_ns).saturating_sub(holds.total());
                 (remaining, sliding.empty_in_ns(span, offset_ns))

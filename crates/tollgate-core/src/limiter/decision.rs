@@ -91,6 +91,8 @@ pub struct Admission {
     /// How long the request must wait before it goes on, in nanoseconds; 0 unless a limit throttles. What it waits for
     /// is booked: nobody overtakes it.
     pub delay_ns: u64,
+    /// The limit it waits longest for.
+    pub throttled: Option<LimitId>,
     /// Limits whose burst allowance it draws from.
     pub bursts: Vec<LimitId>,
     /// Swaps lost on the way.

@@ -54,6 +54,7 @@ impl Context<'_> {
                 let expired = held.excess - holds.release(self.owner, held.excess);
                 let counted = held.amount - held.excess + if known { expired } else { 0 };
                 if used > counted {
+                    let span = self.span(limit, span);
                     let offset_ns = sliding.advance(span, self.now.mono_ns);
                     sliding.charge(span, offset_ns, used - counted);
                 } else {

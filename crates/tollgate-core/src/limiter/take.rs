@@ -23,6 +23,7 @@ pub(super) struct Taken {
     pub bursts: Vec<LimitId>,
     pub asks: Vec<Asked>,
     pub delay_ns: u64,
+    pub throttled: Option<LimitId>,
     pub refusal: Option<Refusal>,
 }
 
@@ -41,7 +42,7 @@ impl Taken {
         self.shadowed.clear();
         self.bursts.clear();
         self.asks.clear();
-        self.delay_ns = 0;
+        (self.delay_ns, self.throttled) = (0, None);
         self.refusal = None;
     }
 }
@@ -105,7 +106,9 @@ impl Context<'_> {
         }
         let spare = match tried {
             Ok(Fit::In(delay_ns)) => {
-                taken.delay_ns = taken.delay_ns.max(delay_ns);
+                if delay_ns > taken.delay_ns {
+                    (taken.delay_ns, taken.throttled) = (delay_ns, Some(charge.limit));
+                }
                 false
             }
             Ok(Fit::Spare) => {
@@ -152,7 +155,7 @@ impl Context<'_> {
                 self.try_rate(bucket, spare, rate, limit, amount)
             }
             (State::Sliding(sliding, holds), Kind::Window(span)) => {
-                self.try_window(sliding, holds, span, charge)
+                self.try_window((sliding, holds), span, limit, charge)
             }
             (State::Gauge(gauge), Kind::Memory(most)) => {
                 if gauge.reading(self.now.mono_s()) <= *most {
@@ -217,18 +220,25 @@ impl Context<'_> {
     /// What the request is expected to use takes its place in time; what it may use beyond that is held beside it.
     fn try_window(
         &self,
-        sliding: &mut Sliding,
-        holds: &mut Holds,
+        (sliding, holds): (&mut Sliding, &mut Holds),
         span: &Span,
+        limit: &Limit,
         charge: &Charge,
     ) -> Result<Fit, Over> {
         if charge.amount > span.amount() {
             return Err((Why::TooLarge, None));
         }
+        let span = self.span(limit, span);
         let offset_ns = sliding.advance(span, self.now.mono_ns);
-        let (before, beside) = (*sliding, holds.total().saturating_add(charge.excess));
-        match sliding.take(span, offset_ns, charge.expected(), beside) {
-            Ok(()) if holds.add(self.owner, charge.excess) => Ok(Fit::NOW),
+        // What only the whole window can hold needs an empty tightened one.
+        let needed = charge.expected().min(span.amount());
+        let excess = charge.excess.min(span.amount() - needed);
+        let (before, beside) = (*sliding, holds.total().saturating_add(excess));
+        match sliding.take(span, offset_ns, needed, beside) {
+            Ok(()) if holds.add(self.owner, charge.excess) => {
+                sliding.charge(span, offset_ns, charge.expected() - needed);
+                Ok(Fit::NOW)
+            }
             Ok(()) => {
                 *sliding = before;
                 Err((Why::Busy, Some(NANOS_PER_SECOND)))
@@ -246,6 +256,7 @@ impl Context<'_> {
                 bucket.charge(self.rate(limit, rate), self.now.mono_ns, amount);
             }
             (State::Sliding(sliding, holds), Kind::Window(span)) => {
+                let span = self.span(limit, span);
                 let offset_ns = sliding.advance(span, self.now.mono_ns);
                 sliding.charge(span, offset_ns, charge.expected());
                 let _ = holds.add(self.owner, charge.excess);

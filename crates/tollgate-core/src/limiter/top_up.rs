@@ -197,7 +197,7 @@ impl Context<'_> {
                 Err(bucket.ready_in_ns(rate, self.now.mono_ns, units))
             }
             (State::Sliding(sliding, holds), Kind::Window(span)) => {
-                self.hold_beside(sliding, holds, span, units)?;
+                self.hold_beside(sliding, holds, self.span(limit, span), units)?;
                 Ok(Held { amount: units, excess: units, ..held })
             }
             (State::Leased(leased), _) => self.top_up_lease(leased, limit, &held, units),

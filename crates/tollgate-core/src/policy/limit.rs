@@ -39,9 +39,8 @@ pub struct Limit {
     pub meter: Meter,
     /// How it limits.
     pub kind: Kind,
-    /// Its rate while the models are strained, if that is another: as long to fill as the whole one, so that a bucket
-    /// stays as full as it is when one takes the other's place.
-    pub tight: Option<Rate>,
+    /// What it is while the models are strained, if that is another.
+    pub tight: Option<Tight>,
     /// What a violation does.
     pub violation: Violation,
     /// Units beyond a rate, once.
@@ -63,12 +62,29 @@ pub struct Limit {
     pub(super) id: u32,
 }
 
+/// A limit while the models are strained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tight {
+    /// A rate: as long to fill as the whole one, so that a bucket stays as full as it is when one takes the other's place.
+    Rate(Rate),
+    /// A window.
+    Window(Span),
+}
+
 impl Limit {
-    /// The rate that holds where `rate` is the whole one: another while rates are tightened, if it has one.
+    /// The rate that holds where `rate` is the whole one: another while limits are tightened, if it has one.
     pub(crate) const fn rate_when<'l>(&'l self, tight: bool, rate: &'l Rate) -> &'l Rate {
         match &self.tight {
-            Some(tightened) if tight => tightened,
+            Some(Tight::Rate(tightened)) if tight => tightened,
             _ => rate,
+        }
+    }
+
+    /// The window that holds where `span` is the whole one.
+    pub(crate) const fn window_when<'l>(&'l self, tight: bool, span: &'l Span) -> &'l Span {
+        match &self.tight {
+            Some(Tight::Window(tightened)) if tight => tightened,
+            _ => span,
         }
     }
 

@@ -33,6 +33,10 @@ impl Books {
         self.quotas.values().map(|(quota, _)| quota.settled).sum()
     }
 
+    fn granted(&self) -> u64 {
+        self.quotas.values().flat_map(|(_, leases)| leases.values()).map(|lease| lease.granted).sum()
+    }
+
     fn held(&self) -> u64 {
         self.quotas.values().map(|(quota, _)| quota.held).sum()
     }
@@ -348,7 +352,8 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     /// Whatever is lost, late or repeated, and whoever dies: no more is let through than the quota has, and in the end the
-    /// books have all that was used, and nothing more than what died.
+    /// books have all that was used, and nothing more than what died. Only what answers granted that were lost may stay
+    /// held: a late repetition is answered when its holder has nothing more to ask.
     #[test]
     fn a_quota_of_several_envoys_is_never_overspent(
         amount in 20u64..400, events in prop::collection::vec(event(), 1..250),
@@ -370,7 +375,7 @@ proptest! {
         let mut held: Vec<(usize, usize, Reservation, u64)> = Vec::new();
         let mut said: Vec<(usize, Asked)> = Vec::new();
         // What was let through, at most; what is known to have been used.
-        let (mut used, mut dead, mut overrun) = (0u64, 0u64, 0u64);
+        let (mut used, mut dead, mut overrun, mut unheard) = (0u64, 0u64, 0u64, 0u64);
         for event in events {
             match event {
                 Event::Admit { envoy, worker, units } => {
@@ -397,7 +402,9 @@ proptest! {
                 }
                 Event::Hear { at, lost, twice } if !said.is_empty() => {
                     let (envoy, asked) = said.swap_remove(at % said.len());
+                    let before = books.granted();
                     let grant = books.step(&asked.ask, now(ms));
+                    unheard += if lost { books.granted() - before } else { 0 };
                     let grant = if twice { books.step(&asked.ask, now(ms)) } else { grant };
                     let grant = (!lost).then_some(&grant);
                     workers[envoy][0].leased(&policy, &stores[envoy], now(ms), &asked, grant).unwrap();
@@ -449,7 +456,7 @@ proptest! {
             }
         }
         let booked: u64 = books.quotas.values().map(|(quota, _)| quota.settled + quota.overrun).sum();
-        prop_assert_eq!(books.held(), 0, "leases at rest give back what they have");
+        prop_assert!(books.held() <= unheard, "leases at rest give back what they have");
         prop_assert!((used..=used + dead).contains(&booked), "{booked} booked, {used} used, {dead} died");
     }
 }

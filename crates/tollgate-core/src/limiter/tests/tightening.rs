@@ -72,7 +72,7 @@ fn what_was_taken_of_a_tightened_bucket_comes_back_as_it_was_taken() {
 }
 
 #[test]
-fn windows_quotas_and_requests_in_flight_are_never_tightened() {
+fn quotas_and_requests_in_flight_are_never_tightened() {
     for kind in
         [json!({"meter": "requests", "quota": {"amount": 9, "per": "day"}}), json!({"concurrency": 9})]
     {
@@ -84,6 +84,38 @@ fn windows_quotas_and_requests_in_flight_are_never_tightened() {
         worker.tighten(true);
         assert_eq!(pass(&mut worker, &policy, &store, 1), 9);
     }
+}
+
+#[test]
+fn a_window_has_a_part_of_its_units_and_is_whole_again_afterwards() {
+    let policy =
+        policy_with(json!({"name": "l", "meter": "requests", "window": {"amount": 20, "per": "minute"}}), 25);
+    let store = Store::default();
+    let mut worker = worker(&policy, &store, 1, at(0));
+    worker.tighten(true);
+    assert_eq!(pass(&mut worker, &policy, &store, 0), 5);
+    let refusal = refused(worker.admit(&policy, &store, at(1), &alice(), &tokens(1, 1)));
+    assert_eq!((refusal.why, refusal.remaining), (Why::Exhausted, 0));
+    worker.tighten(false);
+    assert_eq!(pass(&mut worker, &policy, &store, 1), 15);
+    worker.tighten(true);
+    assert_eq!(pass(&mut worker, &policy, &store, 59), 0);
+    assert_eq!(pass(&mut worker, &policy, &store, 200), 5);
+}
+
+#[test]
+fn what_only_the_whole_window_could_hold_passes_an_empty_one() {
+    let policy =
+        policy_with(json!({"name": "l", "meter": "tokens", "window": {"amount": 60, "per": "minute"}}), 50);
+    let store = Store::default();
+    let mut worker = worker(&policy, &store, 1, at(0));
+    worker.tighten(true);
+    let _ = admitted(worker.admit(&policy, &store, at(0), &alice(), &tokens(40, 40)));
+    let _ = refused(worker.admit(&policy, &store, at(30), &alice(), &tokens(1, 1)));
+    let _ = admitted(worker.admit(&policy, &store, at(200), &alice(), &tokens(20, 55)));
+    let _ = refused(worker.admit(&policy, &store, at(200), &alice(), &tokens(1, 1)));
+    let refusal = refused(worker.admit(&policy, &store, at(1000), &alice(), &tokens(61, 61)));
+    assert_eq!(refusal.why, Why::TooLarge, "the whole one could not hold it either");
 }
 
 #[test]

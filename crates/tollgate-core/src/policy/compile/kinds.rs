@@ -7,7 +7,7 @@ use crate::time::NANOS_PER_SECOND;
 
 use super::super::config::Amount;
 use super::super::config::{self, Meter, QuotaConfig, QuotaPeriod, RateConfig, RatePeriod, WindowPeriod};
-use super::super::limit::Kind;
+use super::super::limit::{Kind, Tight};
 use super::{Outcome, refuse};
 
 /// Most days of an every-N-days window: ten years.
@@ -126,13 +126,21 @@ fn bucket(raw: &RateConfig, meter: Meter, path: &str) -> Outcome<Rate> {
     }
 }
 
-/// So many percent of a rate; None of what is none. A burst that can be divided no finer stays one unit.
-pub(super) fn tight(kind: &Kind, percent: u32, path: &str) -> Outcome<Option<Rate>> {
-    let Kind::Rate(rate) = kind else { return Ok(None) };
+/// So many percent of a rate or a window; None of what is neither. What can be divided no finer stays one unit.
+pub(super) fn tight(kind: &mut Kind, percent: u32, path: &str) -> Outcome<Option<Tight>> {
+    let rate = match kind {
+        Kind::Rate(rate) => rate,
+        Kind::Window(span) => {
+            let (whole, tight) = span.with_tight(percent);
+            *span = whole;
+            return Ok(Some(Tight::Window(tight)));
+        }
+        _ => return Ok(None),
+    };
     let burst = u128::from(rate.burst()) * u128::from(percent) / 100;
     match rate.slowed(percent, u64::try_from(burst).unwrap_or(u64::MAX).max(1)) {
         None => refuse(format!("{path}.rate.amount"), "too fine a rate to tighten: use fewer digits"),
-        tight => Ok(tight),
+        tight => Ok(tight.map(Tight::Rate)),
     }
 }
 
