@@ -12,10 +12,14 @@ use tollgate_core::time::Now;
 
 use crate::host::{self, Queue};
 use crate::stream::{Spot, Stream, Tried};
+use crate::sync::Link;
 use crate::worker::{State, Worker};
 
 /// Between two ticks when nobody waits: short enough for metrics and batches, 0.2 % of a core for all VMs together.
 pub const IDLE_TICK_NS: u64 = 200_000_000;
+
+/// Where nobody waits: a message about it only wakes the root.
+const ROOT: u64 = 0;
 
 const MILLISECOND_NS: u64 = 1_000_000;
 
@@ -157,12 +161,22 @@ impl Worker {
                 accounts.push(account);
             }
         }
-        for account in accounts {
+        for account in accounts.into_iter().filter(|account| *account != ROOT) {
             self.serve(account);
         }
         self.speak_of_root();
         let state = &mut *self.state.borrow_mut();
+        Link::ask(self, state, host::now());
         state.waiting.arm(host::now().mono_ns, false);
+    }
+
+    /// Has this worker's own root called, from a stream's callback.
+    pub fn ring_root(&self, state: &State) {
+        // Without a queue the next tick does.
+        let Some(queue) = state.waiting.queue else { return };
+        if let Err(failed) = host::enqueue(queue, &ROOT.to_le_bytes()) {
+            warn!("the root could not be woken: status {}", failed.0);
+        }
     }
 
     /// The ledger has answered about a lease: whoever waits for it looks again, here and in the other workers.

@@ -238,7 +238,7 @@ impl Worker {
         if let Err(error) = state.limiter.look_after_leases(&self.policy, &self.store, now) {
             warn!("leases wait for the next tick: {error}");
         }
-        Link::ask(self, state, None);
+        Link::ask(self, state, now);
         Link::tick(self, state, now);
     }
 }

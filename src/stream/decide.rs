@@ -86,7 +86,7 @@ impl Stream {
         let worker = &self.worker;
         let decision = state.limiter.admit(&worker.policy, &worker.store, now, &self.attributes(), demand);
         if worker.policy.leases {
-            Link::ask(worker, state, Some(self.id));
+            Link::gather(worker, state, now);
         }
         decision
     }

@@ -241,3 +241,18 @@ async fn leases_survive_a_new_configuration() {
     assert_eq!(quota["leases"].as_array().unwrap().len(), 1, "one Envoy, one lease: {quota}");
     envoy.assert_no_trap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_new_consumers_at_once_all_get_their_lease() {
+    let limits = json!([
+        global(quota("day", "requests", 1000, "day"), json!({"wait_ms": 5000})),
+        global(quota("month", "cost", 1000, "month"), json!({"wait_ms": 5000})),
+    ]);
+    let fleet = Fleet::start(1, limits).await;
+    for batch in 0..10 {
+        let calls = (0..50).map(|at| chat_from(&format!("user-{batch}-{at}"))).collect();
+        let answers = fleet.envoys[0].send_all(calls).await;
+        assert_eq!(count(&answers, 200), 50, "{}", fleet.envoys[0].logs());
+    }
+    fleet.assert_sound();
+}

@@ -44,6 +44,11 @@ pub struct Asked {
 }
 
 impl Asked {
+    /// True when requests wait for the answer.
+    pub const fn is_waited_for(&self) -> bool {
+        self.ask.ask.need > 0
+    }
+
     /// Where requests wait for the answer.
     pub fn line(&self) -> u64 {
         line(self.account, self.cell)

@@ -460,3 +460,16 @@ proptest! {
         prop_assert!((used..=used + dead).contains(&booked), "{booked} booked, {used} used, {dead} died");
     }
 }
+
+#[test]
+fn two_quotas_of_one_consumer_are_asked_for_together() {
+    let own = |name: &str, per: &str| json!({"name": name, "meter": "output_tokens", "global": {}, "quota": {"amount": 1000, "per": per}});
+    let policy = global(json!([own("day", "day"), own("month", "month")]));
+    let (store, mut books) = (Store::default(), Books::default());
+    let mut worker = worker(&policy, &store, 1, at(0));
+    let first = refused(worker.admit(&policy, &store, at(0), &alice(), &tokens(10, 10)));
+    assert_eq!(first.why, Why::Unleased);
+    assert_eq!(talk(&mut worker, &policy, &store, &mut books, at(0)), 2);
+    let admission = admitted(worker.admit(&policy, &store, at(0), &alice(), &tokens(10, 10)));
+    settle(&mut worker, &policy, &store, at(0), admission, 10);
+}
