@@ -6,14 +6,18 @@ from common import Record, record_waits, run
 from libraries import ALL
 
 
+def as_json(objects):
+    return json.loads(json.dumps(objects, default=str))
+
+
 def one(order):
     record = Record()
     record_waits(record)
     try:
         text, objects = ALL[order["library"]](order, record)
-        outcome = {"text": text, "objects": json.loads(json.dumps(objects, default=str))}
+        outcome = {"text": text, "objects": as_json(objects)}
     except Exception as error:  # whatever the library raises is the answer
-        outcome = {"exception": type(error).__name__, "message": str(error)}
+        outcome = {"exception": type(error).__name__, "message": str(error), "objects": as_json(record.objects)}
     return {**outcome, **record.as_json()}
 
 

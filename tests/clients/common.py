@@ -17,6 +17,7 @@ class Record:
     def __init__(self):
         self.attempts = []
         self.waits_s = []
+        self.objects = []
 
     def on_request(self, request):
         self.attempts.append({"retry_count": request.headers.get("x-stainless-retry-count")})
@@ -28,6 +29,12 @@ class Record:
         names = ("retry-after", "retry-after-ms", "x-should-retry", "x-amz-retry-after", "x-tollgate-limit")
         headers = {name: headers[name] for name in names if name in headers}
         self.attempts[-1].update(status=status, headers=headers)
+
+    def each(self, events):
+        """Passes the objects of a stream on, and keeps those that came before it ended or broke."""
+        for event in events:
+            self.objects.append(event)
+            yield event
 
     def as_json(self):
         return {"attempts": self.attempts, "waits_s": self.waits_s}

@@ -21,7 +21,7 @@ def google(order, record):
     client = genai.Client(api_key=order["key"], http_options=options)
     question = {"model": order["model"], "contents": order["prompt"]}
     if order["stream"]:
-        answers = list(client.models.generate_content_stream(**question))
+        answers = list(record.each(client.models.generate_content_stream(**question)))
     else:
         answers = [client.models.generate_content(**question)]
     return "".join(answer.text or "" for answer in answers), [plain(answer) for answer in answers]
@@ -37,7 +37,8 @@ def cohere(order, record):
     if not order["stream"]:
         answer = client.chat(model=order["model"], messages=messages)
         return answer.message.content[0].text, [plain(answer)]
-    events = [plain(event) for event in client.chat_stream(model=order["model"], messages=messages)]
+    stream = client.chat_stream(model=order["model"], messages=messages)
+    events = [plain(event) for event in record.each(stream)]
     return "".join(find(event, "text") or "" for event in events), events
 
 
@@ -54,7 +55,7 @@ def mistral(order, record):
     if not order["stream"]:
         answer = client.chat.complete(model=order["model"], messages=messages)
         return answer.choices[0].message.content, [plain(answer)]
-    events = [event.data for event in client.chat.stream(model=order["model"], messages=messages)]
+    events = [event.data for event in record.each(client.chat.stream(model=order["model"], messages=messages))]
     words = [choice.delta.content for event in events for choice in event.choices]
     return "".join(word for word in words if word), [plain(event) for event in events]
 
@@ -69,7 +70,7 @@ def ollama(order, record):
     if not order["stream"]:
         answer = client.chat(model=order["model"], messages=messages)
         return answer.message.content, [plain(answer)]
-    answers = list(client.chat(model=order["model"], messages=messages, stream=True))
+    answers = list(record.each(client.chat(model=order["model"], messages=messages, stream=True)))
     return "".join(answer.message.content or "" for answer in answers), [plain(answer) for answer in answers]
 
 
@@ -100,7 +101,7 @@ def bedrock(order, record):
         answer = client.converse(modelId=order["model"], messages=messages)
         answer.pop("ResponseMetadata")
         return answer["output"]["message"]["content"][0]["text"], [answer]
-    events = list(client.converse_stream(modelId=order["model"], messages=messages)["stream"])
+    events = list(record.each(client.converse_stream(modelId=order["model"], messages=messages)["stream"]))
     deltas = [event["contentBlockDelta"]["delta"] for event in events if "contentBlockDelta" in event]
     return "".join(delta.get("text", "") for delta in deltas), events
 

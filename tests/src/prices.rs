@@ -27,6 +27,8 @@ pub struct Price {
     pub cached_input: Option<u64>,
     /// Input written to a cache; as input if absent.
     pub cache_write: Option<u64>,
+    /// The same where it is kept for an hour.
+    pub cache_write_1h: Option<u64>,
 }
 
 impl Prices {
@@ -54,11 +56,18 @@ impl Prices {
 
     /// What this usage of the model costs: the classes added up, rounded up once.
     pub fn cost(&self, model: &str, usage: ModelUsage) -> anyhow::Result<NanoUsd> {
+        self.cost_kept(model, usage, 0)
+    }
+
+    /// The same, where so many of the tokens written to a cache are kept for an hour.
+    pub fn cost_kept(&self, model: &str, usage: ModelUsage, long: u64) -> anyhow::Result<NanoUsd> {
         let price = self.0.get(model).with_context(|| format!("the price table has no {model}"))?;
+        let write = price.cache_write.unwrap_or(price.input);
         let parts = [
             (usage.input, price.input),
             (usage.cache_read, price.cached_input.unwrap_or(price.input)),
-            (usage.cache_write, price.cache_write.unwrap_or(price.input)),
+            (usage.cache_write.saturating_sub(long), write),
+            (long, price.cache_write_1h.unwrap_or(write)),
             (usage.output, price.output),
         ];
         let sum: u128 = parts.iter().map(|(tokens, price)| u128::from(*tokens) * u128::from(*price)).sum();
@@ -97,8 +106,14 @@ mod tests {
 
     #[test]
     fn a_cost_is_rounded_up_once() {
-        let price =
-            Price { input: 250_000, output: 1_250_000, cached_input: Some(25_000), cache_write: None };
+        let cached_input = Some(25_000);
+        let price = Price {
+            input: 250_000,
+            output: 1_250_000,
+            cached_input,
+            cache_write: None,
+            cache_write_1h: None,
+        };
         let prices = Prices([("m".to_owned(), price)].into());
         let usage = ModelUsage { input: 1, cache_read: 1, cache_write: 1, output: 1, reasoning: 0 };
         // 0.25 + 0.025 + 0.25 + 1.25 = 1.775

@@ -11,12 +11,12 @@ use http::{HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::body::{compressed, split, stream_of};
-use super::endpoint::Endpoint;
+use super::endpoint::{Dialect, Endpoint};
 use super::knobs::Knobs;
-use super::openai;
 use super::plan::{Planned, plan};
 use super::prompt::Prompt;
 use super::served::{Log, ModelUsage, Served};
+use super::{batches, openai};
 
 /// Largest request body read, in bytes: above what Envoy is configured to let through.
 const BODY_BYTES_MAX: usize = 64 << 20;
@@ -27,6 +27,8 @@ pub(super) struct Answer {
     pub id: String,
     /// What it costs when it is said in full.
     pub usage: ModelUsage,
+    /// The part of what is written to the cache that is kept for an hour.
+    pub cache_write_1h: u64,
     /// Words that show, per choice.
     pub visible: u64,
     /// The request's cap cut it short.
@@ -49,6 +51,7 @@ impl Answer {
                 output: (output - reasoning) * prompt.choices + reasoning,
                 reasoning,
             },
+            cache_write_1h: knobs.cache_write_1h.min(knobs.cache_write),
             visible: output - reasoning,
             capped: knobs.output_tokens > cap,
             omit_usage: knobs.omit_usage,
@@ -99,7 +102,10 @@ pub(super) async fn answer(log: Arc<Log>, request: Request) -> Response {
     }
     let target = head.uri.path_and_query().map_or(path.as_str(), |target| target.as_str());
     let planned = match (Endpoint::of(target), &head.method) {
-        (Some(endpoint), &Method::POST) => plan(&endpoint, &body, &knobs, exchange.number()),
+        (Some(Endpoint { dialect: Dialect::Cancel, .. }), &Method::POST) => {
+            Planned::json(200, &batches::cancel(&path))
+        }
+        (Some(endpoint), &Method::POST) => plan(endpoint, &body, &knobs, exchange.number()),
         (None, &Method::GET) if path.ends_with("/v1/models") => Planned::json(200, &models()),
         _ => {
             let message = format!("unknown URL: {} {path}", head.method);

@@ -4,17 +4,18 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Event};
 use super::prompt::Prompt;
-use super::served::ModelUsage;
 use super::text::{word, words};
 
 /// The usage; `output` is what is known of it at that point of a stream.
-fn usage_json(usage: ModelUsage, output: u64) -> Value {
+fn usage_json(answer: &Answer, output: u64) -> Value {
+    let (usage, kept_long) = (answer.usage, answer.cache_write_1h);
     json!({
         "input_tokens": usage.input,
         "cache_creation_input_tokens": usage.cache_write,
         "cache_read_input_tokens": usage.cache_read,
         "cache_creation": {
-            "ephemeral_5m_input_tokens": usage.cache_write, "ephemeral_1h_input_tokens": 0,
+            "ephemeral_5m_input_tokens": usage.cache_write - kept_long,
+            "ephemeral_1h_input_tokens": kept_long,
         },
         "output_tokens": output,
         "service_tier": "standard",
@@ -34,7 +35,7 @@ pub(super) fn json_body(prompt: &Prompt, answer: &Answer) -> Value {
         "stop_reason": stop_reason(answer), "stop_sequence": null,
     });
     if !answer.omit_usage {
-        body["usage"] = usage_json(answer.usage, answer.usage.output);
+        body["usage"] = usage_json(answer, answer.usage.output);
         body["usage"]["output_tokens_details"] = json!({"thinking_tokens": answer.usage.reasoning});
     }
     body
@@ -50,7 +51,7 @@ pub(super) fn events(prompt: &Prompt, answer: &Answer) -> Vec<Event> {
         "stop_reason": null, "stop_sequence": null,
     });
     if !answer.omit_usage {
-        message["usage"] = usage_json(usage, usage.output.min(1));
+        message["usage"] = usage_json(answer, usage.output.min(1));
     }
     let mut events = Vec::new();
     let mut push = |kind: &str, mut data: Value, generated: u64| {

@@ -19,9 +19,13 @@ pub enum Dialect {
     Converse,
     /// `POST .../model/{model}/invoke` and `invoke-with-response-stream`, with Anthropic's bodies
     Invoke,
+    /// `POST .../v1/messages/batches`
+    Batches,
+    /// `POST .../batches/{batch}/cancel`
+    Cancel,
     /// `POST .../v2/chat`
     Cohere,
-    /// `POST .../fim/completions`
+    /// `POST .../fim/completions`, and `.../chat/completions` for a model of Mistral's or below `/mistral/`
     Mistral,
     /// `POST .../api/chat`
     Ollama,
@@ -51,6 +55,12 @@ impl Endpoint {
     pub fn of(path: &str) -> Option<Self> {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let plain = |dialect| Some(Self { dialect, model: None, stream: None, array: false });
+        if path.contains("/batches/") && path.ends_with("/cancel") {
+            return plain(Dialect::Cancel);
+        }
+        if path.ends_with("/mistral/v1/chat/completions") {
+            return plain(Dialect::Mistral);
+        }
         for (end, dialect) in [
             ("/fim/completions", Dialect::Mistral),
             ("/chat/completions", Dialect::OpenAi),
@@ -58,6 +68,7 @@ impl Endpoint {
             ("/responses", Dialect::Responses),
             ("/embeddings", Dialect::Embeddings),
             ("/v1/messages", Dialect::Anthropic),
+            ("/v1/messages/batches", Dialect::Batches),
             ("/v2/chat", Dialect::Cohere),
             ("/api/chat", Dialect::Ollama),
             ("/completion", Dialect::LlamaCpp),
@@ -87,6 +98,12 @@ impl Endpoint {
             }
         }
         None
+    }
+
+    /// The same for a body with this model: Mistral's own are known by their names where its API looks like OpenAI's.
+    pub fn for_model(self, model: &str) -> Self {
+        let mistral = self.dialect == Dialect::OpenAi && model.contains("stral");
+        Self { dialect: if mistral { Dialect::Mistral } else { self.dialect }, ..self }
     }
 }
 

@@ -32,6 +32,8 @@ pub struct Knobs {
     pub cache_read: u64,
     /// `x-mock-cache-write`: so many input tokens, on top of the prompt's words, went to the cache.
     pub cache_write: u64,
+    /// `x-mock-cache-write-1h`: so many of those are kept for an hour, which Anthropic tells apart.
+    pub cache_write_1h: u64,
     /// `x-mock-reasoning`: so many of the output tokens are reasoning and do not show.
     pub reasoning: u64,
     /// `x-mock-id`: the answer's id, which otherwise is another for each.
@@ -67,6 +69,7 @@ impl Knobs {
             omit_usage: headers.contains_key("x-mock-omit-usage"),
             cache_read: tokens("x-mock-cache-read").unwrap_or_default(),
             cache_write: tokens("x-mock-cache-write").unwrap_or_default(),
+            cache_write_1h: tokens("x-mock-cache-write-1h").unwrap_or_default(),
             reasoning: tokens("x-mock-reasoning").unwrap_or_default(),
             id: number(headers, "x-mock-id"),
             encoding: number(headers, "x-mock-encoding"),

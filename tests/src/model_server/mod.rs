@@ -11,10 +11,12 @@
 mod answer;
 mod anthropic;
 mod aws;
+mod batches;
 mod body;
 mod endpoint;
 mod google;
 mod knobs;
+mod mistral;
 mod openai;
 mod openai_more;
 mod others;
@@ -22,6 +24,7 @@ mod plan;
 mod prompt;
 mod served;
 mod text;
+mod tools;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Cohere, Ollama, TGI, llama.cpp and a server of tools: bodies in the real shapes.
+//! Cohere, Ollama, TGI and llama.cpp: bodies in the real shapes.
 
 use serde_json::{Value, json};
 
@@ -129,13 +129,4 @@ pub(super) fn llama_cpp_events(answer: &Answer) -> Vec<Event> {
         .collect();
     events.push(sse(&llama_end(answer, ""), answer.usage.output));
     events
-}
-
-/// A server of tools: what the tool found, as an event.
-pub(super) fn tool_result(id: &Value) -> Event {
-    let result = json!({"content": [{"type": "text", "text": "found"}], "isError": false});
-    Event::new(
-        format!("event: message\ndata: {}\n\n", json!({"jsonrpc": "2.0", "id": id, "result": result})),
-        0,
-    )
 }

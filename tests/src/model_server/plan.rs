@@ -7,7 +7,7 @@ use super::endpoint::{Dialect, Endpoint};
 use super::knobs::Knobs;
 use super::prompt::Prompt;
 use super::served::ModelUsage;
-use super::{anthropic, aws, google, openai, openai_more, others};
+use super::{anthropic, aws, batches, google, mistral, openai, openai_more, others, tools};
 
 const EVENTS: &str = "text/event-stream; charset=utf-8";
 const JSON: &str = "application/json";
@@ -39,28 +39,52 @@ impl Planned {
 }
 
 /// What is answered to a body.
-pub(super) fn plan(endpoint: &Endpoint, body: &[u8], knobs: &Knobs, number: u64) -> Planned {
+pub(super) fn plan(endpoint: Endpoint, body: &[u8], knobs: &Knobs, number: u64) -> Planned {
+    let body = serde_json::from_slice(body).map_err(|error| format!("invalid JSON: {error}"));
+    let model = body.as_ref().ok().and_then(|body: &Value| body["model"].as_str());
+    let endpoint = endpoint.for_model(model.unwrap_or_default());
+    let error_body = match endpoint.dialect {
+        Dialect::Anthropic | Dialect::Batches => anthropic::error_body,
+        Dialect::Mistral => mistral::error_body,
+        _ => openai::error_body,
+    };
+    let failed = |status, message: &str| Planned::json(status, &error_body(status, message));
+    if knobs.status >= 400 && body.is_ok() {
+        return failed(knobs.status, "The mock was told to fail.");
+    }
+    let planned = body.and_then(|body| match endpoint.dialect {
+        Dialect::Mcp => Ok(tool(&body)),
+        Dialect::Batches => batches::create(&body, knobs, number).map(|(answer, usage)| {
+            let events = vec![Event::new(answer.to_string(), usage.output)];
+            Planned { events, usage, ..Planned::json(200, &Value::Null) }
+        }),
+        _ => Prompt::of(&endpoint, &body).map(|prompt| model_answer(&endpoint, &prompt, knobs, number)),
+    });
+    planned.unwrap_or_else(|message| failed(400, &message))
+}
+
+/// A server of tools answers calls with a stream of one event, everything else with JSON.
+fn tool(request: &Value) -> Planned {
+    match tools::answer(request) {
+        None => Planned { events: Vec::new(), ..Planned::json(202, &Value::Null) },
+        Some(answer) if request["method"] == "tools/call" => {
+            let events = vec![Event::new(format!("event: message\ndata: {answer}\n\n"), 0)];
+            Planned { events, content_type: EVENTS, stream: true, ..Planned::json(200, &Value::Null) }
+        }
+        Some(answer) => Planned::json(200, &answer),
+    }
+}
+
+fn model_answer(endpoint: &Endpoint, prompt: &Prompt, knobs: &Knobs, number: u64) -> Planned {
     let error_body = match endpoint.dialect {
         Dialect::Anthropic => anthropic::error_body,
         _ => openai::error_body,
     };
-    let prompt = match Prompt::parse(endpoint, body) {
-        Ok(prompt) => prompt,
-        Err(message) => return Planned::json(400, &error_body(400, &message)),
-    };
-    if knobs.status >= 400 {
-        return Planned::json(knobs.status, &error_body(knobs.status, "The mock was told to fail."));
-    }
-    if endpoint.dialect == Dialect::Mcp {
-        let request: Value = serde_json::from_slice(body).unwrap_or_default();
-        let events = vec![others::tool_result(&request["id"])];
-        return Planned { events, content_type: EVENTS, stream: true, ..Planned::json(200, &Value::Null) };
-    }
-    let answer = Answer::new(&prompt, knobs, number);
+    let answer = Answer::new(prompt, knobs, number);
     let (content_type, events) = match prompt.stream && endpoint.dialect != Dialect::Embeddings {
-        true => streamed(endpoint, &prompt, &answer),
+        true => streamed(endpoint, prompt, &answer),
         false => {
-            let body = whole(endpoint.dialect, &prompt, &answer).to_string();
+            let body = whole(endpoint.dialect, prompt, &answer).to_string();
             (JSON, vec![Event::new(body, answer.usage.output)])
         }
     };
@@ -79,7 +103,7 @@ pub(super) fn plan(endpoint: &Endpoint, body: &[u8], knobs: &Knobs, number: u64)
             Dialect::Anthropic => &anthropic::HEADERS,
             _ => &[],
         },
-        usage_headers: usage_headers(endpoint.dialect, &prompt, &answer),
+        usage_headers: usage_headers(endpoint.dialect, prompt, &answer),
         events,
         stream: prompt.stream,
         usage: answer.usage,
@@ -99,7 +123,7 @@ fn whole(dialect: Dialect, prompt: &Prompt, answer: &Answer) -> Value {
         Dialect::Ollama => others::ollama(prompt, answer),
         Dialect::Tgi => others::tgi(answer),
         Dialect::LlamaCpp => others::llama_cpp(answer),
-        Dialect::Mcp => Value::Null,
+        Dialect::Mcp | Dialect::Batches | Dialect::Cancel => Value::Null,
     }
 }
 
@@ -115,15 +139,11 @@ fn streamed(endpoint: &Endpoint, prompt: &Prompt, answer: &Answer) -> (&'static 
         Dialect::Converse => (FRAMES, aws::converse_events(answer)),
         Dialect::Invoke => (FRAMES, aws::invoke_events(prompt, answer)),
         Dialect::Cohere => (EVENTS, others::cohere_events(answer)),
-        Dialect::Mistral => {
-            // The usage comes unasked.
-            let prompt = Prompt { include_usage: true, obfuscation: false, ..prompt.clone() };
-            (EVENTS, openai::events(&prompt, answer))
-        }
+        Dialect::Mistral => (EVENTS, mistral::events(prompt, answer)),
         Dialect::Ollama => ("application/x-ndjson", others::ollama_events(prompt, answer)),
         Dialect::Tgi => (EVENTS, others::tgi_events(answer)),
         Dialect::LlamaCpp => (EVENTS, others::llama_cpp_events(answer)),
-        Dialect::Embeddings | Dialect::Mcp => (JSON, Vec::new()),
+        Dialect::Embeddings | Dialect::Mcp | Dialect::Batches | Dialect::Cancel => (JSON, Vec::new()),
     }
 }
 

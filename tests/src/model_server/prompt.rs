@@ -26,19 +26,21 @@ pub(super) struct Prompt {
 
 impl Prompt {
     /// Reads a body; the error is the provider's message.
-    pub fn parse(endpoint: &Endpoint, body: &[u8]) -> Result<Self, String> {
-        let body: Value = serde_json::from_slice(body).map_err(|error| format!("invalid JSON: {error}"))?;
+    pub fn of(endpoint: &Endpoint, body: &Value) -> Result<Self, String> {
         let model = endpoint.model.as_deref().or_else(|| body["model"].as_str());
         let model = match endpoint.dialect {
             Dialect::LlamaCpp | Dialect::Mcp => model.unwrap_or("local"),
             _ => model.ok_or("you must provide a model parameter")?,
         };
         let options = &body["stream_options"];
+        if endpoint.dialect == Dialect::Mistral && !options.is_null() {
+            return Err("Extra inputs are not permitted: stream_options".to_owned());
+        }
         let streams_unasked = endpoint.dialect == Dialect::Ollama;
         Ok(Self {
             model: model.to_owned(),
-            tokens: text_of(endpoint.dialect, &body)?,
-            output_cap: cap_of(endpoint.dialect, &body)?,
+            tokens: text_of(endpoint.dialect, body)?,
+            output_cap: cap_of(endpoint.dialect, body)?,
             choices: match endpoint.dialect {
                 Dialect::OpenAi | Dialect::Completions => body["n"].as_u64().unwrap_or(1).clamp(1, 16),
                 _ => 1,
@@ -63,12 +65,13 @@ fn text_of(dialect: Dialect, body: &Value) -> Result<u64, String> {
         Dialect::OpenAi | Dialect::Cohere | Dialect::Ollama | Dialect::Converse => {
             messages(&body["messages"], "content")?
         }
+        Dialect::Mistral if body["messages"].is_array() => messages(&body["messages"], "content")?,
         Dialect::Gemini => messages(&body["contents"], "parts")?,
         Dialect::Responses if body["input"].is_array() => messages(&body["input"], "content")?,
         Dialect::Responses | Dialect::Embeddings => text_tokens(&body["input"]),
         Dialect::Completions | Dialect::Mistral | Dialect::LlamaCpp => text_tokens(&body["prompt"]),
         Dialect::Tgi => text_tokens(&body["inputs"]),
-        Dialect::Mcp => 0,
+        Dialect::Mcp | Dialect::Batches | Dialect::Cancel => 0,
     })
 }
 
@@ -85,7 +88,7 @@ fn cap_of(dialect: Dialect, body: &Value) -> Result<Option<u64>, String> {
         Dialect::Ollama => body["options"]["num_predict"].as_u64(),
         Dialect::Tgi => body["parameters"]["max_new_tokens"].as_u64(),
         Dialect::LlamaCpp => body["n_predict"].as_u64(),
-        Dialect::Embeddings | Dialect::Mcp => Some(0),
+        Dialect::Embeddings | Dialect::Mcp | Dialect::Batches | Dialect::Cancel => Some(0),
         Dialect::Completions | Dialect::Cohere | Dialect::Mistral => body["max_tokens"].as_u64(),
     })
 }
@@ -104,7 +107,7 @@ mod tests {
     use super::*;
 
     fn parse(path: &str, body: &[u8]) -> Result<Prompt, String> {
-        Prompt::parse(&Endpoint::of(path).unwrap(), body)
+        Prompt::of(&Endpoint::of(path).unwrap(), &serde_json::from_slice(body).unwrap())
     }
 
     #[test]
@@ -116,6 +119,14 @@ mod tests {
         let prompt = parse("/v1/chat/completions", body).unwrap();
         assert_eq!((prompt.tokens, prompt.output_cap, prompt.choices), (5, Some(5), 2));
         assert!(prompt.stream && prompt.include_usage && prompt.obfuscation);
+    }
+
+    #[test]
+    fn mistral_refuses_options_of_streams() {
+        let body = br#"{"model":"m","messages":[{"content":"a b"}],"stream":true}"#;
+        assert_eq!(parse("/mistral/v1/chat/completions", body).unwrap().tokens, 2);
+        let asked = br#"{"model":"m","messages":[],"stream_options":{"include_usage":true}}"#;
+        assert!(parse("/mistral/v1/chat/completions", asked).unwrap_err().contains("stream_options"));
     }
 
     #[test]

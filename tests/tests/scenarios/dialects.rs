@@ -35,6 +35,7 @@ fn calls() -> Vec<(&'static str, Call, &'static str, &'static str, bool)> {
     let completion = json!({"model": OPENAI_MODEL, "prompt": text});
     let responses = json!({"model": OPENAI_MODEL, "input": text});
     let cohere = json!({"model": "command-a-03-2025", "messages": message});
+    let mistral = json!({"model": "mistral-large-latest", "messages": message});
     let ollama = json!({"model": "llama3.1:8b", "messages": message});
     let tgi = json!({"inputs": text, "parameters": {"details": true}});
     let streamed = |body: &Value, stream: bool| {
@@ -120,6 +121,15 @@ fn calls() -> Vec<(&'static str, Call, &'static str, &'static str, bool)> {
             "codestral-latest",
             false,
         ),
+        ("mistral-chat", post("/v1/chat/completions", &mistral), "openai", "mistral-large-latest", false),
+        (
+            "mistral-chat-stream",
+            post("/v1/chat/completions", &streamed(&mistral, true)),
+            "openai",
+            "mistral-large-latest",
+            false,
+        ),
+        ("tool", post("/mcp", &tool_call(1, "search_docs")), "", "", false),
         ("ollama", post("/api/chat", &streamed(&ollama, false)), "ollama", "llama3.1:8b", false),
         ("ollama-stream", post("/api/chat", &ollama), "ollama", "llama3.1:8b", false),
         ("tgi", post("/generate", &tgi), "tgi", "", false),
@@ -219,7 +229,7 @@ async fn nothing_is_asked_of_who_would_refuse_it() {
         config.set_policy(policy(generous()));
         config.push_route(json!({
             "match": {"prefix": "/mistral/"},
-            "route": {"cluster": "models", "prefix_rewrite": "/"},
+            "route": {"cluster": "models"},
             "metadata": {"filter_metadata": {"tollgate": {"dialect": "mistral"}}},
         }));
     })
@@ -240,11 +250,13 @@ async fn nothing_is_asked_of_who_would_refuse_it() {
         assert_eq!(answer.status, 200, "{name}");
         assert_eq!(only(scene.models.served()).body.as_bytes(), call.body().as_ref(), "{name}");
         let tally = scene.envoy.wait_for_journal_of(name, 1).await.remove(0);
-        let expected = if matches!(name, "whole" | "asked") { Outcome::Ok } else { Outcome::Estimated };
+        // Mistral tells it unasked.
+        let told = matches!(name, "whole" | "asked" | "route" | "model");
+        let expected = if told { Outcome::Ok } else { Outcome::Estimated };
         assert_eq!(tally.outcome, expected, "{name}: {tally:?}");
         assert!(tally.output.0 >= 16, "{name}: {tally:?}");
         let shown = answer.text().contains("\"usage\":{");
-        assert_eq!(shown, matches!(name, "whole" | "asked"), "{name}: {}", answer.text());
+        assert_eq!(shown, told, "{name}: {}", answer.text());
     }
     let mut never = policy(generous());
     never["traffic"] = json!({"ask_usage": false});

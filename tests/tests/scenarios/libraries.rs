@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use tollgate_e2e::clients::{self, Api, Chat, Library, LibraryCall, Order};
 use tollgate_e2e::model_server::ModelUsage;
-use tollgate_e2e::scene::{CLAUDE_MODEL, OPENAI_MODEL, Scene, chat_from, generous, policy, quota};
+use tollgate_e2e::scene::{CLAUDE_MODEL, OPENAI_MODEL, Scene, bucket, chat_from, generous, policy, quota};
 use tollgate_wire::{Outcome, Tally};
 
 const APIS: [(Api, &str); 2] = [(Api::OpenAi, OPENAI_MODEL), (Api::Anthropic, CLAUDE_MODEL)];
@@ -71,8 +71,7 @@ async fn every_library_gets_the_same_objects_with_and_without_tollgate() {
     let scene = Scene::standalone(policy(generous()), 2).await;
     for (library, model, _) in LIBRARIES {
         for stream in [false, true] {
-            // Having called a tool, MCP's library asks for the list of tools, which the mock has not got.
-            if library == Library::Mcp {
+            if stream && library == Library::Mcp {
                 continue;
             }
             let consumer = format!("{library:?}-{stream}");
@@ -91,17 +90,75 @@ async fn every_library_gets_the_same_objects_with_and_without_tollgate() {
             assert_eq!(got[0].exception, None, "{consumer}: {:?}", got[0]);
             assert!(!got[0].objects.is_empty() && got[0].text.as_ref().is_some_and(|text| !text.is_empty()));
             assert_eq!((&got[1].text, &got[1].objects), (&got[0].text, &got[0].objects), "{consumer}");
-            // The mock speaks as OpenAI on Mistral's path: it says nothing of a stream's usage, and Mistral's models are
-            // not asked for it.
-            if stream && library == Library::Mistral {
-                continue;
-            }
             let served = scene.models.served();
-            assert_eq!(served[0].usage, served[1].usage, "{consumer}: the model did the same twice");
-            let tally = scene.envoy.wait_for_journal_of(&consumer, 1).await.remove(0);
-            assert_eq!(usage_of(&tally), served[1].usage, "{consumer}: {tally:?}");
-            assert_eq!(tally.outcome, Outcome::Ok, "{consumer}: {tally:?}");
+            let (alone, behind) = served.split_at(served.len() / 2);
+            // Having called a tool, MCP's library asks for the list of tools.
+            assert_eq!(behind.len(), if library == Library::Mcp { 2 } else { 1 }, "{consumer}");
+            let tallies = scene.envoy.wait_for_journal_of(&consumer, behind.len()).await;
+            for ((alone, behind), tally) in alone.iter().zip(behind).zip(&tallies) {
+                assert_eq!((&alone.body, alone.usage), (&behind.body, behind.usage), "{consumer}");
+                assert_eq!(usage_of(tally), behind.usage, "{consumer}: {tally:?}");
+                assert_eq!(tally.outcome, Outcome::Ok, "{consumer}: {tally:?}");
+            }
         }
+    }
+    scene.envoy.assert_no_trap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_official_client_of_tools_meets_the_limit_of_a_tool() {
+    let mut searches = quota("searches-per-day", "requests", 1, "day");
+    searches["when"] = json!({"tool": ["search_docs"]});
+    let scene = scene(searches).await;
+    let use_tool = |tool| call(&scene, Library::Mcp, tool, false);
+    let calls = ["search_docs", "search_docs", "weather"].map(use_tool);
+    let [first, second, other] = clients::calls(&calls).await.unwrap().try_into().unwrap();
+    assert_eq!(first.text.as_deref(), Some("\"search_docs\" found \"Hello?\""), "{first:?}");
+    assert_eq!(second.exception.as_deref(), Some("MCPError"), "{second:?}");
+    assert!(second.message.as_deref().unwrap_or_default().contains("searches-per-day"), "{second:?}");
+    assert_eq!(statuses(&second), [Some(429)], "{second:?}");
+    assert_eq!(other.text.as_deref(), Some("\"weather\" found \"Hello?\""), "{other:?}");
+    let tallies = scene.envoy.wait_for_journal_of("Mcp", 5).await;
+    let refused = |tally: &&Tally| tally.outcome == Outcome::Refused;
+    assert_eq!(tallies.iter().filter(refused).count(), 1, "lists of tools have no limit: {tallies:?}");
+}
+
+/// What each library raises where a stream is ended, and whether it says why: Cohere's and Mistral's know no error in a
+/// stream, and raise that it broke.
+const ENDED: [(Library, &str, &str, bool); 5] = [
+    (Library::Google, "gemini-3.8-flash", "ClientError", true),
+    (Library::Ollama, "llama3.1", "ResponseError", true),
+    (Library::Bedrock, "anthropic.claude-haiku-4-5-20251001-v1:0", "EventStreamError", true),
+    (Library::Cohere, "command-a-03-2025", "RemoteProtocolError", false),
+    (Library::Mistral, "mistral-large-latest", "ResponseValidationError", false),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_library_raises_an_error_where_a_stream_is_ended_and_has_what_came_before() {
+    const LIMIT: u64 = 300;
+    const WORDS: u64 = 2_000;
+    let mut policy = policy(json!([bucket("output-per-hour", "output_tokens", LIMIT)]));
+    policy["reservation"] =
+        json!({"expected_output_tokens": 40, "uncapped_output_tokens": 80, "mid_stream": "end"});
+    let scene = Scene::standalone(policy, 1).await;
+    for (library, model, exception, says_why) in ENDED {
+        scene.models.reset();
+        let mut streamed = LibraryCall { stream: true, ..call(&scene, library, model, false) };
+        streamed.headers.insert("x-mock-output-tokens".into(), WORDS.to_string());
+        streamed.headers.insert("x-mock-chunk-delay-ms".into(), "1".into());
+        let chat = clients::calls(&[streamed]).await.unwrap().remove(0);
+        assert_eq!(chat.exception.as_deref(), Some(exception), "{library:?}: {:?}", chat.message);
+        let message = chat.message.as_deref().unwrap_or_default();
+        let told = message.contains("The answer was ended") && message.contains("output-per-hour");
+        assert_eq!(told, says_why, "{library:?}: {message}");
+        let events = chat.objects.len() as u64;
+        assert!(events > 20 && events < WORDS, "{library:?}: {events} events came before");
+        let tally = scene.envoy.wait_for_journal_of(&format!("{library:?}"), 1).await.remove(0);
+        assert_eq!((tally.outcome, tally.refused_by.as_str()), (Outcome::Ended, "output-per-hour"));
+        assert!(tally.output.0 > events && tally.output.0 <= LIMIT, "{library:?}: {events}, {tally:?}");
+        scene.wait_until_idle().await;
+        let served = scene.models.served().remove(0);
+        assert!(served.client_gone && served.usage.output < WORDS, "{library:?}: {:?}", served.usage);
     }
     scene.envoy.assert_no_trap();
 }

@@ -1,5 +1,6 @@
 //! What Tollgate promises, in a real Envoy.
 
+mod batches;
 mod bodies;
 mod clients;
 mod concurrency;

@@ -38,6 +38,31 @@ async fn every_class_of_tokens_is_charged_at_its_own_price() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_cache_keeps_for_an_hour_is_charged_as_that_streamed_or_not() {
+    const WRITTEN: u64 = 3001;
+    let scene = Scene::standalone(policy(generous()), 1).await;
+    let prices = Prices::read().unwrap();
+    for long in [0, 1234, WRITTEN] {
+        for streamed in [false, true] {
+            let consumer = format!("{long}-{streamed}");
+            let call = Call::anthropic(CLAUDE_MODEL, 20, 500);
+            let call = if streamed { call.streamed() } else { call };
+            let call = call
+                .header("x-consumer", &consumer)
+                .header("x-mock-cache-write", WRITTEN)
+                .header("x-mock-cache-write-1h", long);
+            scene.models.reset();
+            assert_eq!(scene.envoy.send(&call).await.status, 200);
+            let billed = scene.models.served().remove(0).usage;
+            assert_eq!(billed.cache_write, WRITTEN);
+            let tally = scene.envoy.wait_for_journal_of(&consumer, 1).await.remove(0);
+            assert_eq!(tally.cache_write.0, WRITTEN, "{tally:?}");
+            assert_eq!(tally.cost_nusd, prices.cost_kept(CLAUDE_MODEL, billed, long).unwrap(), "{tally:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_fraction_of_a_nano_dollar_is_rounded_up_once() {
     let mut policy = policy(generous());
     // 0.25 nano-dollars for a token of input, 0.5 for one of output.

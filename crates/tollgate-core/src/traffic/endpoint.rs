@@ -16,7 +16,7 @@ pub(super) struct Route {
     pub provider: &'static str,
     /// Whether the answer is a stream, where that is told by the path.
     pub stream: Option<bool>,
-    /// Counts tokens without using any, and costs nothing.
+    /// Uses no tokens and costs nothing: it counts them, or stops what was begun.
     pub free: bool,
 }
 
@@ -72,7 +72,7 @@ pub struct Endpoint {
     stream: Option<bool>,
     /// The server takes `stream_options`.
     asks_usage: bool,
-    /// It counts tokens without using any: nothing of it has to be read.
+    /// It uses no tokens: nothing of it has to be read.
     pub free: bool,
 }
 

@@ -11,8 +11,10 @@ use super::super::json::Place;
 use super::Spec;
 
 pub static SPEC: Spec =
-    Spec::new(Dialect::AnthropicBatches, "anthropic_batches", "anthropic", &REQUEST, &RESPONSE)
-        .at(&[Route::new("/v1/messages/batches", "anthropic")]);
+    Spec::new(Dialect::AnthropicBatches, "anthropic_batches", "anthropic", &REQUEST, &RESPONSE).at(&[
+        Route::new("/v1/messages/batches", "anthropic"),
+        Route::of_model("/v1/messages/batches/", "/cancel", "anthropic").free(),
+    ]);
 
 static REQUEST: Place<Ask> = Place::object(&[("requests", Place::array(&ITEM))]);
 

@@ -16,6 +16,8 @@ pub static SPEC: Spec = Spec {
     ..Spec::new(Dialect::OpenAiChat, "openai_chat", "openai", &REQUEST, &RESPONSE).at(&[
         Route::new("/chat/completions", "openai"),
         Route::of_model("/openai/deployments/", "/chat/completions", "azure"),
+        // A batch of files, which says nothing of its requests, is not of this format; stopping one is in all.
+        Route::of_model("/batches/", "/cancel", "openai").free(),
     ])
 };
 

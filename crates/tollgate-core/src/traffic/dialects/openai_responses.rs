@@ -17,6 +17,7 @@ pub static SPEC: Spec =
         Route::new("/responses", "openai"),
         Route::new("/responses/compact", "openai"),
         Route::new("/responses/input_tokens", "openai").free(),
+        Route::of_model("/responses/", "/cancel", "openai").free(),
     ]);
 
 static REQUEST: Place<Ask> = Place::object(&[

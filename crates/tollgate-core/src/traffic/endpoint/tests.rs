@@ -55,9 +55,7 @@ fn endpoints_are_known_by_their_last_segments() {
         ("/tools/mcp/", Mcp),
         ("/v1/messages/batches", AnthropicBatches),
         ("/v1/messages/batches?beta=true", AnthropicBatches),
-        ("/v1/messages/batches/msgbatch_1/cancel", Generic),
         ("/v1/batches", Generic),
-        ("/v1/batches/batch_1/cancel", Generic),
         ("/v1/files", Generic),
         ("/v1/threads/t/messages", Generic),
         ("/v1/notchat/incompletions", Generic),
@@ -86,6 +84,12 @@ fn only_requests_that_use_tokens_are_counted() {
         "/model/us.anthropic.claude-haiku-4-5-20251001-v1%3A0/count-tokens",
         "/model/arn%3Aaws%3Abedrock%3Aus-east-1%3A1%3Ainference-profile%2Fus.x/count-tokens",
         "/v1/responses/input_tokens",
+        "/v1/messages/batches/msgbatch_1/cancel",
+        "/v1/messages/batches/msgbatch_1/cancel?beta=true",
+        "/v1/batches/batch_1/cancel",
+        "/openai/batches/batch_1/cancel?api-version=2026-10-01",
+        "/v1/responses/resp_1/cancel",
+        "/v1beta/batches/1a2b:cancel",
     ] {
         assert!(is_free(path), "{path}");
     }
@@ -106,6 +110,11 @@ fn a_path_that_only_looks_free_is_counted() {
         "/model/m%3b/count-tokens",
         "/v1beta/models/m%23:countTokens",
         "/model/m/count-tokens/..",
+        "/v1/messages/batches/cancel",
+        "/v1/messages/batches/x/../cancel",
+        "/v1/chat/completions%3f/v1/batches/b/cancel",
+        "/v1/chat/completions?/v1/batches/b/cancel",
+        "/v1/cancel",
         "/v1/messages/count_token%73",
     ] {
         assert!(!is_free(path), "{path}");
