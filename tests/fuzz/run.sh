@@ -1,7 +1,8 @@
 #!/bin/sh
 # Fuzzes every target, or those named, for so many seconds each: run.sh SECONDS [TARGET...]
-# libFuzzer with coverage from LLVM's own pass, which the stable compiler has too. What is found is kept in
-# tests/fuzz/corpus; a crash leaves its input in tests/fuzz/crashes and ends the run.
+# libFuzzer with coverage from LLVM's own pass, which the stable compiler has too. Of what is found, the fewest inputs
+# that cover all of it are kept in tests/fuzz/corpus, where the core's tests read them. A crash leaves its input in
+# tests/fuzz/crashes; the other targets have their turn all the same, and the run fails in the end.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -18,16 +19,30 @@ coverage="$coverage -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing
 CARGO_TARGET_DIR=$target_dir RUSTFLAGS=$coverage \
     cargo build --locked --release --quiet --features run --manifest-path "$here/Cargo.toml" --target "$triple"
 
-[ $# -gt 0 ] || set -- $(sed -n 's/^name = "\(.*\)"/\1/p' "$here/Cargo.toml" | grep -v '^tollgate-fuzz$')
-for target in "$@"; do
-    mkdir -p "$here/corpus/$target" "$here/crashes" "$here/corpus-new/$target"
-    echo "fuzz: $target for $seconds s"
+fuzz() {
     "$target_dir/$triple/release/$target" -max_total_time="$seconds" -max_len=16384 -timeout=10 -rss_limit_mb=2048 \
         -dict="$here/json.dict" -artifact_prefix="$here/crashes/$target-" -print_final_stats=1 -verbosity=0 \
-        "$here/corpus-new/$target" "$here/corpus/$target" "$samples"
-    # Of small inputs, those that cover something new are kept.
-    "$target_dir/$triple/release/$target" -set_cover_merge=1 -max_len=2048 -verbosity=0 \
-        "$here/corpus/$target" "$here/corpus-new/$target" "$samples" 2>/dev/null
-    rm -rf "$here/corpus-new/$target"
+        "$work/new" "$work/kept" "$samples"
+}
+
+# Small inputs only: a large one that covers something is followed by a small one that does.
+keep() {
+    "$target_dir/$triple/release/$target" -set_cover_merge=1 -max_len=512 -verbosity=0 \
+        "$work/fewest" "$work/kept" "$work/new" "$samples" 2>"$work/merge.log" &&
+        python3 "$here/corpus.py" pack "$work/fewest" "$here/corpus/$target.txt"
+}
+
+[ $# -gt 0 ] || set -- $(cd "$here/src/bin" && ls | sed 's/\.rs$//')
+mkdir -p "$here/crashes"
+failed=
+for target in "$@"; do
+    work=$target_dir/corpus/$target
+    rm -rf "$work"
+    mkdir -p "$work/kept" "$work/new" "$work/fewest"
+    python3 "$here/corpus.py" unpack "$here/corpus/$target.txt" "$work/kept"
+    echo "fuzz: $target for $seconds s"
+    fuzz || failed="$failed $target"
+    keep || failed="$failed $target (its corpus)"
 done
+[ -z "$failed" ] || { echo "fuzz: failed:$failed; inputs are in tests/fuzz/crashes"; exit 1; }
 echo "fuzz: clean"

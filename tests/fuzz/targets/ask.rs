@@ -1,11 +1,9 @@
 //! A request that is asked for its usage is the same request but for that.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use tollgate_core::traffic::{Dialect, ask_usage, inspect_request};
 
-fuzz_target!(|body: &[u8]| {
+pub fn check(body: &[u8]) {
     let facts = inspect_request(Dialect::OpenAiChat, body);
     let Some(asked) = ask_usage(&facts, body) else { return };
     let Ok(mut before) = serde_json::from_slice::<Value>(body) else { return };
@@ -15,4 +13,4 @@ fuzz_target!(|body: &[u8]| {
     let facts = inspect_request(Dialect::OpenAiChat, &asked);
     assert!(facts.include_usage && facts.stream);
     assert!(ask_usage(&facts, &asked).is_none(), "nobody is asked twice");
-});
+}

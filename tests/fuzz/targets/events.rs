@@ -1,7 +1,5 @@
 //! Events say the same whatever ends their lines, with and without a space after the colon, and however they are cut.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
 use tollgate_core::traffic::{Dialect, Observed, ResponseParser};
 use tollgate_wire::TokenCount;
 
@@ -23,7 +21,7 @@ fn read(dialect: Dialect, data: &[u8], end: &str, space: &str, piece: usize) -> 
     Observed { body_bytes: 0, output_estimate: TokenCount(0), ..parser.observed() }
 }
 
-fuzz_target!(|bytes: &[u8]| {
+pub fn check(bytes: &[u8]) {
     let [dialect, cut, data @ ..] = bytes else { return };
     let dialects: Vec<Dialect> = Dialect::all().collect();
     let dialect = dialects[usize::from(*dialect) % dialects.len()];
@@ -38,4 +36,4 @@ fuzz_target!(|bytes: &[u8]| {
         }
         assert_eq!(whole, read(dialect, &data, end, space, piece), "{dialect:?} {end:?} {space:?}");
     }
-});
+}

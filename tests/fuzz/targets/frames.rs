@@ -1,8 +1,6 @@
 //! Frames of AWS's event stream whose checksums are right are read alike however they are cut, and a broken one ends the
 //! reading without a fault.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
 use tollgate_core::traffic::{Dialect, ResponseParser};
 
 const KINDS: [&str; 4] = ["contentBlockDelta", "metadata", "chunk", "messageStop"];
@@ -35,7 +33,7 @@ fn read(dialect: Dialect, body: &[u8], piece: usize) -> tollgate_core::traffic::
     parser.observed()
 }
 
-fuzz_target!(|bytes: &[u8]| {
+pub fn check(bytes: &[u8]) {
     let [cut, kinds, broken, rest @ ..] = bytes else { return };
     let mut body = Vec::new();
     for (at, payload) in rest.split(|byte| *byte == 0xFF).enumerate() {
@@ -51,4 +49,4 @@ fuzz_target!(|bytes: &[u8]| {
         body[at] ^= 1 << (broken % 8);
         assert_eq!(read(dialect, &body, body.len()), read(dialect, &body, usize::from(*cut).max(1)));
     }
-});
+}

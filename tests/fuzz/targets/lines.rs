@@ -1,7 +1,5 @@
 //! Documents one after the other say the same in lines, with white space between them, and however they are cut.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use tollgate_core::traffic::{Dialect, Observed, ResponseParser};
 use tollgate_wire::TokenCount;
@@ -13,7 +11,7 @@ fn read(dialect: Dialect, body: &[u8], piece: usize) -> Observed {
     Observed { body_bytes: 0, output_estimate: TokenCount(0), ..parser.observed() }
 }
 
-fuzz_target!(|bytes: &[u8]| {
+pub fn check(bytes: &[u8]) {
     let [cut, body @ ..] = bytes else { return };
     let piece = usize::from(*cut).max(1);
     let documents: Vec<String> = body
@@ -30,4 +28,4 @@ fuzz_target!(|bytes: &[u8]| {
     for dialect in Dialect::all() {
         assert_eq!(read(dialect, body, usize::MAX), read(dialect, body, piece));
     }
-});
+}

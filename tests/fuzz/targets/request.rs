@@ -1,11 +1,9 @@
 //! What is read of a request is what serde_json reads of it, wherever serde_json reads anything.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use tollgate_core::traffic::{Dialect, ask_usage, inspect_request};
 
-fuzz_target!(|body: &[u8]| {
+pub fn check(body: &[u8]) {
     let facts = inspect_request(Dialect::OpenAiChat, body);
     assert!(facts.input_estimate.0 >= 1 && facts.choices >= 1);
     for dialect in Dialect::all() {
@@ -30,4 +28,4 @@ fuzz_target!(|body: &[u8]| {
     if let Some(n) = value.get("n").and_then(Value::as_u64) {
         assert_eq!(facts.choices, n.max(1));
     }
-});
+}

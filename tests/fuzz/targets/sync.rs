@@ -1,10 +1,8 @@
 //! A sync request of any bytes is understood or refused, and what is understood is written as it was read.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
 use tollgate_wire::{SyncRequest, Tally};
 
-fuzz_target!(|bytes: &[u8]| {
+pub fn check(bytes: &[u8]) {
     if let Ok(request) = serde_json::from_slice::<SyncRequest>(bytes) {
         let again = serde_json::to_vec(&request).expect("what was read can be written");
         assert_eq!(serde_json::from_slice::<SyncRequest>(&again).ok(), Some(request));
@@ -13,4 +11,4 @@ fuzz_target!(|bytes: &[u8]| {
         let again = serde_json::to_vec(&tally).expect("what was read can be written");
         assert_eq!(serde_json::from_slice::<Tally>(&again).ok(), Some(tally));
     }
-});
+}

@@ -5,8 +5,11 @@ use serde_json::{Value, json};
 /// What the server can do.
 const TOOLS: [&str; 2] = ["search_docs", "weather"];
 
-/// The answer to a request, JSON-RPC 2.0; `None` for a notification, which gets none.
+/// The answer to a request or a batch of them, JSON-RPC 2.0; `None` for a notification, which gets none.
 pub(super) fn answer(request: &Value) -> Option<Value> {
+    if let Some(batch) = request.as_array() {
+        return Some(batch.iter().filter_map(answer).collect());
+    }
     let id = request.get("id")?;
     let result = match request["method"].as_str().unwrap_or_default() {
         "initialize" => json!({

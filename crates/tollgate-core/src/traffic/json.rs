@@ -9,7 +9,9 @@
 //! strings are followed. Repeated keys are reported each time: who keeps the last keeps what most servers keep.
 
 mod number;
+mod pass;
 mod places;
+mod strings;
 mod text;
 
 pub use number::Number;
@@ -20,14 +22,12 @@ pub(super) use text::plain_run;
 
 use super::short::Short;
 use places::Here;
-use text::{Units, unescape};
+use text::Units;
 
 /// Containers that may be open in a part that is wanted; what is deeper is passed over. As deep as `serde_json` goes.
 pub const DEPTH_MAX: usize = 128;
 /// The longest bare word is `false`; one byte more tells it from a longer one.
 const WORD_BYTES_MAX: usize = 6;
-/// Fewer bytes are handed on rather than passed over: it costs the same.
-const PASS_BYTES_MIN: u64 = 32;
 
 /// Something at a wanted place.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +40,7 @@ pub enum Event<'a> {
     TextStart,
     /// The next piece of the string, unescaped. A piece may end inside a character.
     Text(&'a [u8]),
-    /// The next piece of the string, which nobody had to see: so many bytes, unescaped.
+    /// What comes next, which nobody had to see: so many bytes of text, unescaped.
     Passed(u64),
     /// The string ends.
     TextEnd,
@@ -59,7 +59,9 @@ pub trait Visitor<F> {
     /// Something stands at the place of `field`.
     fn visit(&mut self, field: F, event: Event<'_>);
 
-    /// Of how many bytes that come next in the string of `field` only the number need be told, by [`Event::Passed`].
+    /// Of how many bytes that come next in the string of `field` only the number need be told, by [`Event::Passed`]. Where
+    /// a field is wanted whole, with its keys, they may be those of keys and of several strings; a number, `true` and
+    /// `false` are a byte each.
     fn may_pass(&self, _field: F) -> u64 {
         0
     }
@@ -196,7 +198,7 @@ impl<F: Copy + 'static> Scanner<F> {
                 State::Number | State::Word => self.bare(bytes, visitor),
                 _ => {
                     self.structure(byte, visitor);
-                    rest
+                    if byte == b',' { self.pass_members(rest, visitor) } else { rest }
                 }
             };
         }
@@ -312,93 +314,6 @@ impl<F: Copy + 'static> Scanner<F> {
         self.state = State::Colon;
     }
 
-    /// Inside a string: plain bytes up to whatever ends them.
-    fn text<'a>(&mut self, bytes: &'a [u8], purpose: Use, visitor: &mut impl Visitor<F>) -> &'a [u8] {
-        if purpose == Use::Wanted
-            && let Some(rest) = self.pass_wanted(bytes, visitor)
-        {
-            return rest;
-        }
-        let (plain, rest) = bytes.split_at_checked(plain_run(bytes)).unwrap_or((bytes, &[]));
-        if !plain.is_empty() {
-            self.emit(plain, purpose, visitor);
-        }
-        let Some((&end, rest)) = rest.split_first() else { return rest };
-        match end {
-            b'"' => {
-                self.abandon_half(purpose, visitor);
-                match purpose {
-                    Use::Key => self.key_ended(visitor),
-                    Use::Wanted | Use::Nothing => {
-                        self.tell(Event::TextEnd, visitor);
-                        self.value_ended();
-                    }
-                }
-            }
-            b'\\' => self.state = State::Escape(purpose),
-            control => {
-                self.malformed = true;
-                self.emit(&[control], purpose, visitor);
-            }
-        }
-        rest
-    }
-
-    /// Passes over text that the visitor need not see, up to what is not plainly right: that is read as ever.
-    fn pass_wanted<'a>(&mut self, bytes: &'a [u8], visitor: &mut impl Visitor<F>) -> Option<&'a [u8]> {
-        let field = self.field?;
-        let most = visitor.may_pass(field);
-        if most < PASS_BYTES_MIN || self.units.has_half() {
-            return None;
-        }
-        let passed = text::pass_over(bytes, usize::try_from(most).unwrap_or(usize::MAX));
-        if passed.bytes == 0 {
-            return None;
-        }
-        visitor.visit(field, Event::Passed(passed.means));
-        bytes.get(passed.bytes..)
-    }
-
-    fn escape(&mut self, byte: u8, purpose: Use, visitor: &mut impl Visitor<F>) {
-        if byte == b'u' {
-            self.state = State::Unicode(purpose);
-            return;
-        }
-        let character = unescape(byte).unwrap_or_else(|| {
-            self.malformed = true;
-            byte
-        });
-        self.emit(&[character], purpose, visitor);
-        self.state = State::Text(purpose);
-    }
-
-    /// Hands on a piece of the string being read.
-    fn emit(&mut self, piece: &[u8], purpose: Use, visitor: &mut impl Visitor<F>) {
-        self.abandon_half(purpose, visitor);
-        self.emit_as_it_is(piece, purpose, visitor);
-    }
-
-    fn emit_char(&mut self, character: Option<char>, purpose: Use, visitor: &mut impl Visitor<F>) {
-        if let Some(character) = character {
-            let mut utf8 = [0; 4];
-            self.emit_as_it_is(character.encode_utf8(&mut utf8).as_bytes(), purpose, visitor);
-        }
-    }
-
-    fn emit_as_it_is(&mut self, piece: &[u8], purpose: Use, visitor: &mut impl Visitor<F>) {
-        match purpose {
-            Use::Key => self.key.extend(piece),
-            Use::Wanted => self.tell(Event::Text(piece), visitor),
-            Use::Nothing => {}
-        }
-    }
-
-    /// The first half of a surrogate pair that nothing completes any more becomes a replacement character.
-    fn abandon_half(&mut self, purpose: Use, visitor: &mut impl Visitor<F>) {
-        let alone = self.units.abandon();
-        self.emit_char(alone, purpose, visitor);
-    }
-
     /// A number or a word: up to the first byte that can belong to neither, which is left for what follows.
     fn bare<'a>(&mut self, bytes: &'a [u8], visitor: &mut impl Visitor<F>) -> &'a [u8] {
         let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
@@ -431,39 +346,6 @@ impl<F: Copy + 'static> Scanner<F> {
                 Event::Null
             }
         }
-    }
-
-    /// Inside a container without anything wanted: only what opens, closes and quotes matters.
-    fn pass<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
-        let mut rest = bytes;
-        while let Some((&byte, after)) = rest.split_first() {
-            rest = after;
-            match byte {
-                b'"' => {
-                    self.state = State::PassingText;
-                    break;
-                }
-                b'{' | b'[' => self.passed_depth += 1,
-                b'}' | b']' if self.passed_depth == 0 => {
-                    self.value_ended();
-                    break;
-                }
-                b'}' | b']' => self.passed_depth -= 1,
-                _ => {}
-            }
-        }
-        rest
-    }
-
-    fn pass_text<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
-        let (_, rest) = bytes.split_at_checked(plain_run(bytes)).unwrap_or((bytes, &[]));
-        let Some((&end, rest)) = rest.split_first() else { return rest };
-        match end {
-            b'"' => self.state = State::Passing,
-            b'\\' => self.state = State::PassingEscape,
-            _ => {}
-        }
-        rest
     }
 }
 

@@ -9,12 +9,12 @@ const ANSWER_HEAD_BYTES: u64 = 8 * 1024;
 /// Answers past this many bytes of text are estimated from samples.
 const ANSWER_BYTES_EXPECTED: u64 = 64 * 1024;
 /// All of a prompt up to here is read, whatever its length.
-const PROMPT_HEAD_BYTES: u64 = 2 * 1024;
+const PROMPT_HEAD_BYTES: u64 = 1536;
 /// Of what follows, so much is read at a time: long enough that a cut word hardly counts.
-const SAMPLE_BYTES: u64 = 256;
+const SAMPLE_BYTES: u64 = 192;
 /// And so many times, if the text is as long as it was said to be. With the head this bounds what is read of a prompt to
-/// 10 KiB, and prompts up to there are read whole: in V8 that takes 10 to 60 us, by the kind of text.
-const SAMPLES: u64 = 32;
+/// 6 KiB, and prompts up to there are read whole: in V8 that takes 10 to 60 us, by the kind of text.
+const SAMPLES: u64 = 24;
 
 /// Estimates a text that is handed over in pieces.
 #[derive(Clone, Copy, Debug)]
@@ -172,10 +172,10 @@ mod tests {
 
     #[test]
     fn short_texts_are_read_whole() {
-        let text = PROSE.repeat(30);
+        let text = PROSE.repeat(20);
         assert!(text.len() <= PROMPT_HEAD_BYTES as usize);
         assert_eq!(metered(&text, text.len(), 7), exact(&text));
-        let text = PROSE.repeat(155);
+        let text = PROSE.repeat(95);
         assert!(text.len() as u64 <= PROMPT_HEAD_BYTES + SAMPLES * SAMPLE_BYTES);
         let both_halves = metered(&text, text.len(), text.len()).abs_diff(exact(&text));
         assert!(both_halves <= 2, "the word between head and tail is cut");
@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn no_more_is_read_than_the_bound() {
-        for bytes in [PROMPT_HEAD_BYTES, PROMPT_HEAD_BYTES + 1, 10_240, 10_241, 1 << 20] {
+        for bytes in [PROMPT_HEAD_BYTES, PROMPT_HEAD_BYTES + 1, 6_144, 6_145, 1 << 20] {
             let mut meter = Meter::of_prompt(bytes);
             meter.feed(&vec![b'a'; bytes as usize]);
             let read = PROMPT_HEAD_BYTES - meter.head_left + meter.tail_read;

@@ -23,6 +23,8 @@ const TOKENS_PER_MESSAGE: u64 = 4;
 const TOKENS_PER_MEDIUM: u64 = 1_000;
 /// A body that can't be read as text in JSON counts by its size, as prose would.
 const BYTES_PER_TOKEN: u64 = 4;
+/// A text of one byte and one token.
+const ONE_TOKEN: &[u8] = b"0";
 /// A string of an unknown format that is shorter than this is text, whatever it looks like.
 const ENCODED_BYTES_MIN: usize = 512;
 
@@ -260,6 +262,11 @@ impl Visitor<Field> for Reading {
                 Event::Object => self.meter.add(TOKENS_PER_MESSAGE),
                 _ => self.unknown(event),
             },
+            // A number is a token in lists of text; in what has a structure it is sampled like the rest of it.
+            Field::Structure if matches!(event, Event::Number(_) | Event::Bool(_)) => {
+                self.meter.feed(ONE_TOKEN);
+                self.meter.cut();
+            }
             Field::Text | Field::Structure => self.text(event),
             Field::Media => self.medium(event),
             Field::Unknown => self.unknown(event),

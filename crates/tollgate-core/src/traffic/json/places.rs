@@ -84,7 +84,7 @@ impl<F: Copy + 'static> Here<F> {
         self.place.and_then(|place| place.field).or(self.rest.map(|rest| rest.field))
     }
 
-    /// The field that the keys of the object here fill.
+    /// The field that the keys of the object here fill, and so all that is in it: such a place lists nothing.
     pub fn key_field(&self) -> Option<F> {
         self.rest.filter(|rest| rest.keys).map(|rest| rest.field)
     }

@@ -251,3 +251,64 @@ proptest! {
         prop_assert!(accepted == allowed || (accepted && unchecked), "{}", String::from_utf8_lossy(&text));
     }
 }
+
+/// Counts the text of what is wanted whole, and how often it is told of some.
+#[derive(Debug, Default)]
+struct Counted {
+    bytes: u64,
+    told: u64,
+    may_pass: u64,
+}
+
+impl Visitor<&'static str> for Counted {
+    fn visit(&mut self, _: &'static str, event: Event<'_>) {
+        self.told += 1;
+        self.bytes += match event {
+            Event::Text(piece) | Event::Key(piece) => piece.len() as u64,
+            Event::Passed(bytes) => bytes,
+            Event::Number(_) | Event::Bool(_) => 1,
+            Event::Object | Event::Array | Event::TextStart | Event::TextEnd | Event::Null => 0,
+        };
+    }
+
+    fn may_pass(&self, _: &'static str) -> u64 {
+        self.may_pass
+    }
+}
+
+fn counted(body: &str, piece: usize, may_pass: u64) -> Counted {
+    static TREE: Place<&str> =
+        Place::object(&[("tools", Place::all_and_keys("")), ("end", Place::value(""))]);
+    let (mut scanner, mut counted) = (Scanner::new(&TREE), Counted { may_pass, ..Counted::default() });
+    for piece in body.as_bytes().chunks(piece) {
+        scanner.feed(piece, &mut counted);
+    }
+    assert!(scanner.is_done() && !scanner.is_malformed(), "{body}");
+    counted
+}
+
+#[test]
+fn members_that_nobody_has_to_see_are_passed_over_many_at_a_time() {
+    let tool = r#"{"name":"find","n":[1,-2.5,true,null,{}],"a":{"\"":"}],\\","b":[["x\u00e9"],[]]}}, "#;
+    let body = format!(r#"{{"tools":[{}{{}}],"end":"of it"}}"#, tool.repeat(100));
+    let slow = counted(&body, usize::MAX, 0);
+    for piece in [1, 7, 100, usize::MAX] {
+        for may_pass in [0, 127, 128, 300, 1_000_000] {
+            assert_eq!(counted(&body, piece, may_pass).bytes, slow.bytes, "{piece} {may_pass}");
+        }
+    }
+    assert!(counted(&body, usize::MAX, 300).told * 10 < slow.told);
+    // Much that is no text is no reason to look at it again and again.
+    let nested = format!("{}{}{}", r#"{"":["#.repeat(50), " ".repeat(10_000), "]}".repeat(50));
+    let body = format!(r#"{{"tools":[1,{nested}],"end":0}}"#);
+    assert_eq!(counted(&body, usize::MAX, 1_000).bytes, 2);
+}
+
+#[test]
+fn what_is_passed_over_ends_with_what_is_wanted_whole() {
+    let words = r#""word","#.repeat(60);
+    let body = format!(r#"{{"tools":[{words}1],"x":{{"y":[{words}1]}},"end":"of it"}}"#);
+    assert_eq!(counted(&body, usize::MAX, 128).bytes, 60 * 4 + 1 + 5);
+    let deep = format!(r#"{{"tools":[0,{}1{}],"end":0}}"#, "[0,".repeat(120), "]".repeat(120));
+    assert_eq!(counted(&deep, usize::MAX, 1_000_000).bytes, 1 + 120 + 1 + 1);
+}

@@ -421,6 +421,20 @@ proptest! {
     }
 
     #[test]
+    fn long_lists_of_tools_are_estimated_alike_in_one_piece_and_in_many(
+        tools in prop::collection::vec(any_value(), 1..20), repeats in 1usize..60, piece in 1usize..40,
+    ) {
+        let body = json!({"messages": [{"role": "user", "content": "Hi"}], "tools": vec![tools; repeats], "n": 3});
+        let body = serde_json::to_string_pretty(&body).unwrap();
+        let mut scanner = Scanner::new(Dialect::OpenAiChat.spec().request);
+        let mut reading = Reading::new(Dialect::OpenAiChat, body.len() as u64);
+        body.as_bytes().chunks(piece).for_each(|piece| {
+            scanner.feed(piece, &mut reading);
+        });
+        prop_assert_eq!(reading.facts(false, body.len() as u64), chat(&body));
+    }
+
+    #[test]
     fn any_bytes_are_read_without_fault(body: Vec<u8>) {
         for spec in dialects::ALL {
             let facts = inspect_request(spec.dialect, &body);
