@@ -98,7 +98,7 @@ impl Stream {
         let Some(endpoint) = &self.endpoint else { return };
         let body = if size == 0 { None } else { host::buffer(Buffer::Request, size) };
         let body = body.unwrap_or_default();
-        let facts = endpoint.inspect(&body);
+        let facts = endpoint.inspect(&body, self.worker.policy.traffic.media_tokens);
         if self.may_ask
             && let Some(asking) = ask_usage(&facts, &body)
         {

@@ -18,6 +18,10 @@ config! {
         /// What becomes of larger bodies.
         #[serde(default)]
         pub larger_bodies: LargerBodies,
+        /// What an image, a sound or a document in a request is taken for before the provider tells, in tokens: whatever its
+        /// size, of which what is charged depends little. A full-size image costs 765 to 1,600.
+        #[serde(default = "default_media_tokens")]
+        pub media_tokens: u64,
         /// Takes the tool that is called from the headers `Mcp-Method` and `Mcp-Name` where the client speaks a version
         /// of MCP that has them (2026-07-28). Only where the server checks that they say what the body says: else a
         /// client names one tool and calls another.
@@ -46,12 +50,17 @@ const fn default_body_bytes_max() -> u64 {
     8 << 20
 }
 
+const fn default_media_tokens() -> u64 {
+    1_000
+}
+
 impl Default for Traffic {
     fn default() -> Self {
         Self {
             ask_usage: true,
             body_bytes_max: default_body_bytes_max(),
             larger_bodies: LargerBodies::Refuse,
+            media_tokens: default_media_tokens(),
             trust_mcp_headers: false,
         }
     }

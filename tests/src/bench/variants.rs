@@ -27,13 +27,14 @@ pub struct Variant {
 
 impl Variant {
     /// All variants, in the order of the report.
-    pub const NAMES: [&str; 7] = [
+    pub const NAMES: [&str; 8] = [
         "plain",
         "empty_wasm",
         "local_ratelimit",
         "tollgate_headers",
         "tollgate_full",
         "tollgate_leased",
+        "tollgate_settled",
         "tollgate_example",
     ];
 
@@ -66,12 +67,16 @@ impl Variant {
                 config.connection_manager().remove("access_log");
                 config
             }
-            "tollgate_full" | "tollgate_leased" => {
+            // The last leaves answers alone until they have ended.
+            "tollgate_full" | "tollgate_leased" | "tollgate_settled" => {
                 let ledger = ledger.insert(Ledger::start(None).await?);
                 let mut config = EnvoyConfig::example(models, ledger.address())?;
                 config.policy(|policy| {
                     let ledger = policy.remove("ledger");
                     *policy = full(name == "tollgate_leased").as_object().cloned().unwrap_or_default();
+                    if name == "tollgate_settled" {
+                        policy.insert("reservation".into(), json!({"mid_stream": "off"}));
+                    }
                     policy.extend(ledger.map(|ledger| ("ledger".into(), ledger)));
                 });
                 config.connection_manager().remove("access_log");

@@ -386,6 +386,25 @@ async fn a_body_too_large_to_be_read_passes_and_counts_by_its_size() {
     scene.envoy.assert_no_trap();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_is_taken_for_what_the_configuration_says() {
+    let mut policy = policy(generous());
+    policy["traffic"] = json!({"media_tokens": 5_000});
+    let scene = Scene::standalone(policy, 1).await;
+    let image = json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,".to_owned() + &"iVBO".repeat(9_000)}});
+    for count in [1, 3] {
+        let consumer = format!("{count}-images");
+        let messages = json!([{"role": "user", "content": vec![image.clone(); count]}]);
+        let call = Call::post("/v1/chat/completions", &json!({"model": OPENAI_MODEL, "messages": messages}))
+            .header("x-consumer", &consumer)
+            .header("x-mock-omit-usage", 1);
+        assert_eq!(scene.envoy.send(&call).await.status, 200);
+        let tally = scene.envoy.wait_for_journal_of(&consumer, 1).await.remove(0);
+        let images = 5_000 * count as u64;
+        assert!((images..images + 10).contains(&tally.input.0), "{tally:?}");
+    }
+}
+
 fn tool_call(id: u64, name: &str) -> Value {
     json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {"name": name, "arguments": {}}})
 }

@@ -37,6 +37,9 @@ impl Watch {
     /// For an answer to a request that was admitted with this demand. Without `ends` no limit ends streams.
     pub fn of(policy: &Policy, reservation: &Reservation, demand: &Demand, ends: bool) -> Self {
         let mut watch = Self::OFF;
+        if !policy.reads().growth {
+            return watch;
+        }
         for limit in reservation.held.iter().filter_map(|held| policy.limit(held.limit)) {
             if limit.mid_stream == MidStream::Off {
                 continue;

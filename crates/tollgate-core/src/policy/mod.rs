@@ -128,6 +128,8 @@ pub struct Reads {
     pub route: bool,
     /// The route's `tollgate` metadata.
     pub route_metadata: bool,
+    /// How long an answer gets while it passes: a limit looks at streams before their end.
+    pub growth: bool,
 }
 
 impl Policy {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::dialect::Dialect;
 use super::dialects;
-use super::request::{RequestFacts, inspect_request};
+use super::request::{RequestFacts, inspect_with};
 
 /// Where requests of a dialect go.
 pub(super) struct Route {
@@ -116,9 +116,10 @@ impl Endpoint {
         self.asks_usage && !authorization.trim_start().starts_with("AWS4-")
     }
 
-    /// Reads a request's body: see [`inspect_request`]. What the path says is not up to the body.
-    pub fn inspect(&self, body: &[u8]) -> RequestFacts {
-        self.and_path(inspect_request(self.dialect, body))
+    /// Reads a request's body: see [`super::inspect_request`]. What the path says is not up to the body. An image, sound or
+    /// document counts as `media_tokens`.
+    pub fn inspect(&self, body: &[u8], media_tokens: u64) -> RequestFacts {
+        self.and_path(inspect_with(self.dialect, body, media_tokens))
     }
 
     /// What there is to know of a body that is not read, so many bytes long: its input by its size, which is more than

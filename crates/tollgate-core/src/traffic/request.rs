@@ -18,8 +18,8 @@ pub const MODEL_BYTES_MAX: usize = 128;
 const SEVERAL_MODELS: &str = "several";
 /// What a chat template adds to each message: role and separators, three to four tokens in the templates known.
 const TOKENS_PER_MESSAGE: u64 = 4;
-/// An image, sound or document, whatever its size: providers charge by resolution, length or pages, which encoded bytes
-/// do not show. A full-size image costs 765 to 1,600 tokens; the settlement knows better.
+/// An image, sound or document, whatever its size, unless the configuration says otherwise: providers charge by resolution,
+/// length or pages, which encoded bytes do not show. The settlement knows better.
 const TOKENS_PER_MEDIUM: u64 = 1_000;
 /// A body that can't be read as text in JSON counts by its size, as prose would.
 const BYTES_PER_TOKEN: u64 = 4;
@@ -63,8 +63,13 @@ pub struct RequestFacts {
 /// The last of repeated keys counts. Amounts that are no integers are rounded up, too large ones saturate, negative
 /// ones are as if absent.
 pub fn inspect_request(dialect: Dialect, body: &[u8]) -> RequestFacts {
+    inspect_with(dialect, body, TOKENS_PER_MEDIUM)
+}
+
+/// The same, where an image, sound or document counts as so many tokens.
+pub(super) fn inspect_with(dialect: Dialect, body: &[u8], media_tokens: u64) -> RequestFacts {
     let mut scanner = Scanner::new(dialect.spec().request);
-    let mut reading = Reading::new(dialect, body.len() as u64);
+    let mut reading = Reading { media_tokens, ..Reading::new(dialect, body.len() as u64) };
     let mut rest = scanner.feed(body, &mut reading);
     if !scanner.is_done() {
         // A number or a word at the root ends where the body does.
@@ -105,6 +110,7 @@ struct Reading {
     has_stream_options: bool,
     include_usage: bool,
     meter: Meter,
+    media_tokens: u64,
     string: Content,
 }
 
@@ -134,6 +140,7 @@ impl Reading {
             has_stream_options: false,
             include_usage: false,
             meter: Meter::of_prompt(body_bytes),
+            media_tokens: TOKENS_PER_MEDIUM,
             string: Content::Undecided,
         }
     }
@@ -183,7 +190,7 @@ impl Reading {
     /// A medium counts once. What is plainly text all the same, as in a document of plain text, counts as that too.
     fn medium(&mut self, event: Event<'_>) {
         match event {
-            Event::TextStart => self.meter.add(TOKENS_PER_MEDIUM),
+            Event::TextStart => self.meter.add(self.media_tokens),
             Event::Text(piece) if looks_like_text(piece) => self.meter.feed(piece),
             Event::TextEnd => self.meter.cut(),
             _ => {}
@@ -199,7 +206,7 @@ impl Reading {
                     || (piece.len() >= ENCODED_BYTES_MIN && !looks_like_text(piece));
                 self.string = if encoded { Content::Encoded } else { Content::Text };
                 if encoded {
-                    self.meter.add(TOKENS_PER_MEDIUM);
+                    self.meter.add(self.media_tokens);
                 } else {
                     self.text(event);
                 }

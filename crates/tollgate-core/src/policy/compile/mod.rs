@@ -17,7 +17,7 @@ mod waiting;
 
 use hashbrown::HashMap;
 
-use super::config::{Config, ConfigError, Dimension, LoadAction, Violation};
+use super::config::{Config, ConfigError, Dimension, LoadAction, MidStream, Violation};
 use super::limit::Limit;
 use super::pricing::Pricing;
 use super::{Policy, Reads, Tier};
@@ -133,5 +133,6 @@ fn reads(config: &Config, limits: &[Limit], pricing: &Pricing, counts_body: bool
             || !config.actions.is_empty()
             || !config.workflows.is_empty()
             || metadata.into_iter().any(looks_at),
+        growth: limits.iter().any(|limit| limit.mid_stream != MidStream::Off),
     }
 }

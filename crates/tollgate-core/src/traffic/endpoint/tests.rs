@@ -162,9 +162,9 @@ fn what_only_the_path_tells_is_read_from_it() {
 #[test]
 fn the_paths_model_is_the_one_that_counts() {
     let endpoint = Endpoint::detect("POST", "/openai/deployments/dear/chat/completions", None).unwrap();
-    assert_eq!(endpoint.inspect(br#"{"model":"cheap"}"#).model.as_deref(), Some("dear"));
+    assert_eq!(endpoint.inspect(br#"{"model":"cheap"}"#, 0).model.as_deref(), Some("dear"));
     let endpoint = Endpoint::detect("POST", "/v1beta/models/g:streamGenerateContent", None).unwrap();
-    assert!(endpoint.inspect(br#"{"stream":false}"#).stream);
+    assert!(endpoint.inspect(br#"{"stream":false}"#, 0).stream);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use super::stretch::BLOB_BYTES_MIN;
 use super::*;
 
 fn estimate(text: &[u8]) -> u64 {
