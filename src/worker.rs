@@ -165,8 +165,8 @@ impl Worker {
         if host::set_property("tollgate.tally", json.as_bytes()).is_err() {
             state.metrics.count("tollgate_journal_failures", 1);
         }
-        if self.policy.ledger.is_some() {
-            state.outbox.push(tally, json, now.mono_ns);
+        if self.policy.ledger.is_some() && !state.outbox.push(json, now.mono_ns) {
+            state.metrics.count("tollgate_left_to_journal", 1);
         }
     }
 
