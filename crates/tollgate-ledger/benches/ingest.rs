@@ -2,9 +2,10 @@
 //!
 //! Budget: 25,000 tallies a second on SQLite and 20,000 on PostgreSQL, on wide keys (10,000 Zipf-distributed consumers, 12 models, 4 actions: nearly every
 //! tally has rows of usage to itself). `cargo bench -p tollgate-ledger --bench ingest`; BENCH_TALLIES sets how many,
-//! BENCH_DIR where
-//! SQLite's file is. PostgreSQL runs on the same machine: its CPU time is counted with the node's.
+//! BENCH_DIR where SQLite's file is. PostgreSQL runs on the same machine: its CPU time is counted with the node's.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod tallies;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,68 +14,13 @@ use tollgate_e2e::postgres::Postgres;
 use tollgate_ledger::store::{
     Batch, OpeningCursor, OpeningQuery, PostgresOptions, PostgresStore, SqliteOptions, SqliteStore, Store,
 };
-use tollgate_wire::{NanoUsd, Tally, TokenCount, WindowRange};
+use tollgate_wire::WindowRange;
+
+use tallies::{NOON_MS, Random, tally};
 
 const BATCH: u64 = 1000;
 const SQLITE_PER_S: f64 = 25_000.0;
 const POSTGRES_PER_S: f64 = 20_000.0;
-const NOON_MS: u64 = 1_795_435_200_000;
-
-/// A small generator of its own: the same run every time.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-
-    /// Zipf with exponent 1: the inverse of its (continuous) distribution.
-    fn zipf(&mut self, count: u64) -> u64 {
-        let unit = (self.next() >> 11) as f64 / (1u64 << 53) as f64;
-        (((count as f64 + 1.0).ln() * unit).exp() - 1.0) as u64
-    }
-}
-
-fn tally(random: &mut Random, number: u64, consumers: u64) -> Tally {
-    let consumer = random.zipf(consumers);
-    let at_ms = NOON_MS + number / 25;
-    let input = 200 + random.below(4000);
-    let output = 20 + random.below(900);
-    let (low, middle) = (random.next(), random.next());
-    Tally {
-        id: format!(
-            "{:08x}-{:04x}-7{:03x}-8{:03x}-{:012x}",
-            at_ms >> 16,
-            at_ms & 0xffff,
-            middle & 0xfff,
-            (middle >> 12) & 0xfff,
-            low & 0xffff_ffff_ffff
-        ),
-        at_ms,
-        consumer: format!("consumer-{consumer:05}"),
-        team: format!("team-{}", consumer % 40),
-        tier: ["free", "pro", "enterprise"][(consumer % 3) as usize].into(),
-        route: "models".into(),
-        action: ["", "translate", "summarize", "chat"][random.below(4) as usize].into(),
-        provider: "openai".into(),
-        model: format!("gpt-5.{}-mini", random.below(12)),
-        status: 200,
-        requests: 1,
-        input: TokenCount(input),
-        cache_read: TokenCount(input / 2),
-        output: TokenCount(output),
-        cost_nusd: NanoUsd(input * 750 + output * 4500),
-        price_version: 1,
-        ..Tally::default()
-    }
-}
 
 fn batches(total: u64, consumers: u64, workers: u64) -> Vec<Vec<Batch>> {
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
