@@ -35,6 +35,8 @@ async fn each_role_may_do_what_it_may_and_nothing_more() {
         (Method::GET, "/v1/quotas", &["viewer", "operator", "admin"]),
         (Method::POST, "/v1/check", &["viewer", "operator", "admin"]),
         (Method::GET, "/v1/audit", &["viewer", "operator", "admin"]),
+        (Method::GET, "/v1/leases", &["viewer", "operator", "admin"]),
+        (Method::GET, "/v1/tiers", &["viewer", "operator", "admin"]),
         (Method::GET, "/v1/statistics", &["viewer", "operator", "admin"]),
         (Method::PUT, "/v1/consumers/x", &["operator", "admin"]),
         (Method::POST, "/v1/consumers/x/decisions", &["operator", "admin"]),

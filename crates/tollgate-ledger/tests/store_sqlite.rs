@@ -139,3 +139,26 @@ async fn the_audit_finds_an_entry_that_is_in_two_months() {
     assert_eq!(found.len(), 1, "{found:#?}");
     assert_eq!(found[0].what, format!("entry {} is there twice", guid(1)));
 }
+
+/// What a database of the version before lacks is added, to the months that are there as well.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn books_of_an_earlier_version_are_brought_up_to_date() {
+    let (_folder, options, store) = open();
+    store.ingest(batch(1, vec![tally(1)])).await.unwrap();
+    store.close().await;
+    let table = format!("entries_{}", Month::of(NOON_MS).yyyymm());
+    let next = format!("entries_{}", Month::of(NOON_MS).next().yyyymm());
+    let before = format!(
+        "ALTER TABLE {table} DROP COLUMN exempt; DROP TABLE IF EXISTS {next}; DELETE FROM months WHERE yyyymm = {};
+         DELETE FROM schema_versions WHERE version >= 4",
+        Month::of(NOON_MS).next().yyyymm()
+    );
+    Connection::open(&options.path).unwrap().execute_batch(&before).unwrap();
+    assert!(matches!(SqliteStore::audit_file(&options.path), Err(StoreError::TooOld { found: 3, .. })));
+    let store = SqliteStore::open(&options).unwrap();
+    let exempt = Tally { exempt: true, ..tally(2) };
+    assert_eq!(store.ingest(batch(2, vec![exempt])).await.unwrap(), applied(1, 0, 2));
+    let flags: Vec<bool> = all_entries(&store).await.iter().map(|entry| entry.tally.exempt).collect();
+    assert_eq!(flags, [false, true]);
+    assert_eq!(SqliteStore::audit_file(&options.path).unwrap().differences, []);
+}

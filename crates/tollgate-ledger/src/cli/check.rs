@@ -49,6 +49,21 @@ fn parse(text: &str) -> Result<Value, String> {
     serde_saphyr::from_str(text).map_err(|why| format!("is neither YAML nor JSON: {why}"))
 }
 
+/// The configurations of the filters in a file, each of which must be valid.
+pub(super) fn policies(file: &Path) -> Result<Vec<Value>, String> {
+    let name = file.display();
+    let document = read(file).map_err(|why| format!("{name}: {why}"))?;
+    let found = match filters::is_envoy(&document) {
+        true => filters::find(&document).into_iter().map(|filter| filter.configuration).collect(),
+        false => Ok(vec![document]),
+    };
+    let found = found.map_err(|why| format!("{name}: {why}"))?;
+    for configuration in &found {
+        compile(configuration.clone()).map_err(|why| format!("{name}: {why}"))?;
+    }
+    Ok(found)
+}
+
 fn report(file: &Path, document: &Value, out: &mut dyn Write) -> std::io::Result<Ended> {
     let name = file.display();
     if !filters::is_envoy(document) {

@@ -1,14 +1,16 @@
 //! Asking a ledger over HTTP.
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 use ureq::http::{Method, Request, Response, Uri};
+use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body};
 
-use super::LedgerArgs;
+use super::{LedgerArgs, TrustArgs};
 
 /// How long a report may take: it may read a whole month.
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -42,6 +44,14 @@ pub(super) enum ClientError {
     /// Its answer can't be read.
     #[error("the ledger's answer can't be understood")]
     Answer(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A certificate or key can't be read.
+    #[error("{path} is no PEM file of that kind: {detail}")]
+    Pem {
+        /// The file.
+        path: String,
+        /// Why.
+        detail: String,
+    },
     /// The token can't be read.
     #[error("{0}")]
     Token(String),
@@ -72,7 +82,10 @@ pub(super) struct Client {
 impl Client {
     pub(super) fn new(args: &LedgerArgs) -> Result<Self, ClientError> {
         let token = args.token.read().map_err(ClientError::Token)?;
-        let config = Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false);
+        let config = Agent::config_builder()
+            .timeout_global(Some(TIMEOUT))
+            .http_status_as_error(false)
+            .tls_config(args.trust.tls()?);
         let address = args.ledger.trim_end_matches('/').to_owned();
         Ok(Self { agent: config.build().new_agent(), address, token })
     }
@@ -155,6 +168,40 @@ impl Client {
     pub(super) fn json<T: DeserializeOwned>(response: Response<Body>) -> Result<T, ClientError> {
         serde_json::from_str(&Self::text(response)?).map_err(|why| ClientError::Answer(why.into()))
     }
+}
+
+impl TrustArgs {
+    fn tls(&self) -> Result<TlsConfig, ClientError> {
+        let mut tls = TlsConfig::builder();
+        if let Some(path) = &self.ledger_ca {
+            tls = tls.root_certs(RootCerts::new_with_certs(&certificates(path)?));
+        }
+        if let (Some(certificate), Some(key)) = (&self.ledger_cert, &self.ledger_key) {
+            let chain = certificates(certificate)?;
+            let key = PrivateKey::from_pem(&pem(key)?).map_err(|why| not_pem(key, why))?;
+            tls = tls.client_cert(Some(ClientCert::new_with_certs(&chain, key)));
+        }
+        Ok(tls.build())
+    }
+}
+
+fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, ClientError> {
+    let bytes = pem(path)?;
+    let mut found = Vec::new();
+    for item in parse_pem(&bytes) {
+        if let PemItem::Certificate(certificate) = item.map_err(|why| not_pem(path, why))? {
+            found.push(certificate);
+        }
+    }
+    if found.is_empty() { Err(not_pem(path, "it has no certificate")) } else { Ok(found) }
+}
+
+fn pem(path: &Path) -> Result<Vec<u8>, ClientError> {
+    std::fs::read(path).map_err(|why| not_pem(path, why))
+}
+
+fn not_pem(path: &Path, why: impl std::fmt::Display) -> ClientError {
+    ClientError::Pem { path: path.display().to_string(), detail: why.to_string() }
 }
 
 #[cfg(test)]

@@ -146,6 +146,9 @@ struct ServeArgs {
     /// How to write the log, which goes to standard error
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
+    /// Configuration of the filters, or of an Envoy with them: what /v1/tiers and /v1/self show of tiers and their limits
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -205,6 +208,22 @@ struct LedgerArgs {
     ledger: String,
     #[command(flatten)]
     token: TokenArgs,
+    #[command(flatten)]
+    trust: TrustArgs,
+}
+
+/// How a ledger that speaks TLS is known, and how it knows who asks.
+#[derive(Debug, Args)]
+struct TrustArgs {
+    /// PEM file of the authorities that signed the ledger's certificate; without it public ones are trusted
+    #[arg(long, value_name = "FILE", env = "TOLLGATE_LEDGER_CA")]
+    ledger_ca: Option<PathBuf>,
+    /// Show this certificate, a PEM file, to a ledger that asks for one
+    #[arg(long, value_name = "FILE", env = "TOLLGATE_LEDGER_CERT", requires = "ledger_key")]
+    ledger_cert: Option<PathBuf>,
+    /// PEM file of its private key
+    #[arg(long, value_name = "FILE", env = "TOLLGATE_LEDGER_KEY", requires = "ledger_cert")]
+    ledger_key: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

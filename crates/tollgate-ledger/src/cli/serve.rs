@@ -5,8 +5,8 @@ use std::io::Write;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use super::{Answer, Ended, LogFormat, ServeArgs};
-use crate::service::{AppState, Serving, Token};
+use super::{Answer, Ended, LogFormat, ServeArgs, check};
+use crate::service::{AppState, Serving, Tiers, Token};
 
 pub(super) fn serve(args: ServeArgs) -> Answer {
     start_log(args.log_format);
@@ -16,11 +16,18 @@ pub(super) fn serve(args: ServeArgs) -> Answer {
             "no token of the Envoys is configured (TOLLGATE_TOKEN or --token-file): only tokens in the database count"
         );
     }
+    let tiers = match &args.policy {
+        Some(path) => Tiers::of(&check::policies(path)?),
+        None => Tiers::default(),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         // Before the socket opens: a signal that comes early must not find the default, which kills.
         let stop = stop_signal()?;
-        let state = AppState::new(args.database.open().await?, token, args.retention_months);
+        let state = AppState {
+            tiers: tiers.into(),
+            ..AppState::new(args.database.open().await?, token, args.retention_months)
+        };
         let tls = args.tls.options();
         let serving = Serving::bind(&args.listen, tls.as_ref(), state).await?;
         let scheme = if tls.is_some() { "https" } else { "http" };

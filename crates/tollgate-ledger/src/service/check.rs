@@ -10,9 +10,11 @@ use axum::Json;
 use axum::extract::State;
 use axum::{Extension, http::StatusCode};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::asking::{Body, ID_BYTES_MAX};
 use super::auth::Principal;
+use super::leases::{self, LentView};
 use super::quotas::{self, QuotaView};
 use super::responses::{ReadRefusals, WriteRefusals};
 use super::{AppState, problem::Problem};
@@ -114,6 +116,14 @@ pub struct OwnView {
     pub this_month: Sums,
     /// The quotas it draws from: its own and those it shares. Each with what was used, what is left and when it is reset.
     pub quotas: Vec<QuotaView>,
+    /// Its quotas that Envoys spend from by lease: what is spent, held and left, and when it is reset.
+    #[serde(default)]
+    pub leased: Vec<LentView>,
+    /// The limits of its tier as filters are configured, rates with their bursts; nothing where the service was not told
+    /// (`--policy`). How full its buckets are, each Envoy says with every answer: the ledger does not know.
+    #[serde(default)]
+    #[schema(value_type = Vec<Object>)]
+    pub limits: Vec<Value>,
 }
 
 /// Says whether the ledger knows of anything that would refuse a request. Nothing is charged.
@@ -243,6 +253,8 @@ pub(super) async fn own(
         today: used_by(&app, &consumer, WindowKind::Day, now_ms).await?,
         this_month: used_by(&app, &consumer, WindowKind::Month, now_ms).await?,
         quotas: quotas_of(&app, &attributes(&wanted, &record, now_ms)).await?,
+        leased: leases::of_consumer(&app, &consumer).await?,
+        limits: app.tiers.limits_of(record.tier_at(now_ms)),
         consumer,
     }))
 }

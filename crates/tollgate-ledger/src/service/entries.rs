@@ -98,7 +98,7 @@ fn as_csv(entries: &[Entry], next: Option<String>) -> Result<Response, Problem> 
 }
 
 /// The columns of the CSV, in order.
-pub const CSV_COLUMNS: [&str; 30] = [
+pub const CSV_COLUMNS: [&str; 31] = [
     "id",
     "at_ms",
     "consumer",
@@ -124,6 +124,7 @@ pub const CSV_COLUMNS: [&str; 30] = [
     "credits",
     "price_version",
     "unknown_price",
+    "exempt",
     "warnings",
     "process",
     "worker",
@@ -140,7 +141,7 @@ fn write_csv(entries: &[Entry]) -> Result<Vec<u8>, Box<dyn std::error::Error + S
     Ok(writer.into_inner()?)
 }
 
-fn record(entry: &Entry) -> [String; 30] {
+fn record(entry: &Entry) -> [String; 31] {
     let tally = &entry.tally;
     let warnings: Vec<String> =
         tally.warnings.iter().map(|warning| format!("{}:{}", warning.limit, warning.percent)).collect();
@@ -170,6 +171,7 @@ fn record(entry: &Entry) -> [String; 30] {
         tally.credits.0.to_string(),
         tally.price_version.to_string(),
         u8::from(tally.unknown_price).to_string(),
+        u8::from(tally.exempt).to_string(),
         text(&warnings.join(" ")),
         text(&entry.process),
         text(&entry.worker),

@@ -125,6 +125,19 @@ pub(super) async fn list(
     Ok(Json(LentPage { quotas, next }))
 }
 
+/// Those of one consumer whose window is open, a few. Which Envoys hold them is not its business.
+pub(super) async fn of_consumer(app: &AppState, consumer: &str) -> Result<Vec<LentView>, Problem> {
+    let now_ms = app.clock.now_ms();
+    let query = QuotasQuery {
+        consumer: Some(consumer.to_owned()),
+        open_at_ms: Some(now_ms),
+        after: None,
+        limit: PAGE_MAX,
+    };
+    let found = app.store.quotas(query).await?.into_iter();
+    Ok(found.map(|quota| lent(quota, Vec::new(), now_ms)).collect())
+}
+
 fn lent(quota: Quota, leases: Vec<Lease>, now_ms: u64) -> LentView {
     let Quota { name, id, row, .. } = quota;
     LentView {

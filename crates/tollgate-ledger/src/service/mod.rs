@@ -22,6 +22,7 @@ mod serve;
 mod statistics;
 mod switches;
 mod sync;
+mod tiers;
 mod tls;
 mod tokens;
 mod trail;
@@ -42,6 +43,7 @@ pub use router::router;
 pub use serve::{ServeError, Serving};
 pub use statistics::Statistics;
 pub use switches::{BurstsWanted, MemoryPage, MemoryTold, MemoryView, SwitchWanted, SwitchesView};
+pub use tiers::Tiers;
 pub use tls::{TlsError, TlsOptions};
 pub use tokens::{NewToken, TokenView, TokenWanted, TokensPage, issue};
 pub use trail::TrailPage;
@@ -62,6 +64,8 @@ pub struct AppState {
     pub clock: Clock,
     /// What happened so far.
     pub metrics: Arc<Metrics>,
+    /// The tiers that filters are configured with, as far as this service was told.
+    pub tiers: Arc<Tiers>,
     /// Months of the audit trail that are kept beside the current one.
     pub retention_months: u32,
 }
@@ -75,6 +79,7 @@ impl AppState {
             token: token.map(Arc::new),
             clock: Clock::System,
             metrics: Arc::new(Metrics::new()),
+            tiers: Arc::default(),
             retention_months,
         }
     }

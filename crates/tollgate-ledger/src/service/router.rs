@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 use super::asking::BODY_BYTES_MAX;
 use super::{
     AppState, auth, check, consumers, entries, leases, metrics, openapi, probes, problem::Problem, quotas,
-    statistics, switches, sync, tokens, trail, usage,
+    statistics, switches, sync, tiers, tokens, trail, usage,
 };
 use crate::admin::Right;
 
@@ -47,6 +47,7 @@ fn documented(state: &AppState) -> OpenApiRouter<AppState> {
         .routes(routes!(switches::get))
         .routes(routes!(switches::list_memory))
         .routes(routes!(statistics::statistics))
+        .routes(routes!(tiers::tiers))
         .routes(routes!(trail::trail))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
     let operate = OpenApiRouter::new()

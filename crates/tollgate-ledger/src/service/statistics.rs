@@ -1,4 +1,4 @@
-//! `GET /v1/statistics`: how many consumers there are of which tier, and who costs most.
+//! `GET /v1/statistics`: how many consumers there are of which tier, who costs most, and what each model was used for.
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
@@ -32,6 +32,8 @@ pub struct Statistics {
     pub consumers: Vec<ConsumersOfTier>,
     /// Usage of this month in UTC, by tier.
     pub tiers: Vec<TierUsage>,
+    /// Usage of this month by model.
+    pub models: Vec<ModelUsage>,
     /// The consumers that cost most this month, dearest first.
     pub top: Vec<TopConsumer>,
     /// Usage of everybody this month.
@@ -58,6 +60,15 @@ pub struct TierUsage {
     pub usage: Sums,
 }
 
+/// What a model was used for.
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ModelUsage {
+    /// The model as clients ask for it.
+    pub model: String,
+    /// Its usage.
+    pub usage: Sums,
+}
+
 /// A consumer and what it used.
 #[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct TopConsumer {
@@ -67,7 +78,7 @@ pub struct TopConsumer {
     pub usage: Sums,
 }
 
-/// Consumers by tier, this month's usage by tier, and the consumers that cost most.
+/// Consumers by tier, this month's usage by tier and by model, and the consumers that cost most.
 #[utoipa::path(
     get, path = "/v1/statistics", tag = "reports", params(StatisticsParams), security(("bearer" = [])),
     responses((status = 200, description = "The whole at a glance", body = Statistics), ReadRefusals)
@@ -83,9 +94,11 @@ pub(super) async fn statistics(
         .map(|count| ConsumersOfTier { tier: count.tier, status: count.status, consumers: count.records })
         .collect();
     let tiers = app.store.usage(this_month(&app, Dimension::Tier)).await?;
+    let models = app.store.usage(this_month(&app, Dimension::Model)).await?.rows.into_iter();
     Ok(Json(Statistics {
         consumers,
         tiers: tiers.rows.into_iter().map(|row| TierUsage { tier: name(&row), usage: row.sums }).collect(),
+        models: models.map(|row| ModelUsage { model: name(&row), usage: row.sums }).collect(),
         top: dearest(&app, count).await?,
         this_month: tiers.totals,
     }))

@@ -9,7 +9,7 @@ use axum::http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tollgate_ledger::admin::Role;
-use tollgate_ledger::service::{AppState, Clock, Token, router};
+use tollgate_ledger::service::{AppState, Clock, Tiers, Token, router};
 use tollgate_ledger::store::{SqliteOptions, SqliteStore};
 use tollgate_wire::{PROTOCOL_VERSION, SyncRequest, Tally};
 use tower::ServiceExt;
@@ -36,13 +36,27 @@ impl Ledger {
         Self { admin, ..ledger }
     }
 
+    /// One that was told how the filters are configured.
+    pub async fn knowing(tiers: Tiers) -> Self {
+        let ledger = Self::with(Token::new(TOKEN), tiers);
+        let admin = issue_token(&*ledger.store, Role::Admin, None).await;
+        Self { admin, ..ledger }
+    }
+
     pub fn with_token(token: Option<Token>) -> Self {
+        Self::with(token, Tiers::default())
+    }
+
+    fn with(token: Option<Token>, tiers: Tiers) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options = SqliteOptions::new(folder.path().join("ledger.db"));
         let store = Arc::new(SqliteStore::open(&options).unwrap());
         let clock = Arc::new(AtomicU64::new(NOON_MS));
-        let state =
-            AppState { clock: Clock::Manual(clock.clone()), ..AppState::new(store.clone(), token, 13) };
+        let state = AppState {
+            clock: Clock::Manual(clock.clone()),
+            tiers: Arc::new(tiers),
+            ..AppState::new(store.clone(), token, 13)
+        };
         Self { app: router(state), store, clock, options, admin: String::new(), _folder: folder }
     }
 

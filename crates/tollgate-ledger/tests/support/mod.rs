@@ -141,6 +141,7 @@ pub fn varied_tally(number: u64) -> Tally {
         credits: Credits(number * 17),
         price_version: 1,
         unknown_price: number.is_multiple_of(4),
+        exempt: number.is_multiple_of(3),
         ..Tally::default()
     }
 }

@@ -4,6 +4,7 @@
 //! a test holds the descriptions to the fields that really go over the wire.
 
 mod decisions;
+mod leases;
 mod sync;
 #[cfg(test)]
 mod tests;

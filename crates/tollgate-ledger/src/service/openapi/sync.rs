@@ -5,6 +5,7 @@
 use utoipa::ToSchema;
 
 use super::decisions::DecisionsDoc;
+use super::leases::{LeaseAskDoc, LeaseGrantDoc};
 
 /// One batch of one worker.
 #[derive(ToSchema)]
@@ -28,6 +29,9 @@ pub(in crate::service) struct SyncRequestDoc {
     tallies: Vec<TallyDoc>,
     /// Asks for the balances this node had before its process started.
     opening: Option<OpeningRequestDoc>,
+    /// Leases of global quotas that have something to say.
+    #[schema(required = false, max_items = 200)]
+    leases: Vec<LeaseAskDoc>,
     /// Asks for what operators decided behind this number; 0 for everything.
     known_revision: Option<u64>,
 }
@@ -42,6 +46,9 @@ pub(in crate::service) struct SyncResponseDoc {
     acked_seq: u64,
     /// Answer to the request's `opening`.
     opening: Option<OpeningPageDoc>,
+    /// An answer to each of the request's `leases`, in their order.
+    #[schema(required = false)]
+    leases: Vec<LeaseGrantDoc>,
     /// Answer to the request's `known_revision`; absent when nothing is new.
     decisions: Option<DecisionsDoc>,
 }

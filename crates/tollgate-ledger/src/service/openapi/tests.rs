@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tollgate_wire::{
-    Balance, ConsumerStanding, ConsumerStatus, Credits, Decisions, EnforcementSwitch, MemoryInUse, NanoUsd,
-    OpeningPage, OpeningRequest, Outcome, SwitchesState, SyncRequest, SyncResponse, Tally, TierForNow,
-    TokenCount, Warning, WindowRange,
+    Ask, Balance, ConsumerStanding, ConsumerStatus, Credits, Decisions, EnforcementSwitch, Grant, LeaseAsk,
+    LeaseGrant, MemoryInUse, NanoUsd, OpeningPage, OpeningRequest, Outcome, QuotaName, SwitchesState,
+    SyncRequest, SyncResponse, Tally, TierForNow, TokenCount, Warning, WindowRange,
 };
 
 use super::decisions::*;
+use super::leases::*;
 use super::sync::*;
 use utoipa::ToSchema;
 
@@ -88,6 +89,18 @@ fn full_decisions() -> Decisions {
     }
 }
 
+fn full_ask() -> LeaseAsk {
+    let quota = QuotaName {
+        limit: "x".into(),
+        policy: "x".into(),
+        meter: "x".into(),
+        key: [("x".into(), "x".into())].into(),
+        start_ms: 0,
+        end_ms: 1,
+    };
+    LeaseAsk { quota, lease: "x".into(), limit: 1, ask: Ask::default() }
+}
+
 #[test]
 fn the_document_describes_the_fields_that_go_over_the_wire() {
     let windows = vec![WindowRange { start_ms: 0, end_ms: 1 }];
@@ -105,11 +118,17 @@ fn the_document_describes_the_fields_that_go_over_the_wire() {
     assert_eq!(properties::<TierForNowDoc>(), fields(&decisions.consumers[0].tier_for_now));
     assert_eq!(properties::<SwitchesStateDoc>(), fields(decisions.switches));
     assert_eq!(properties::<MemoryInUseDoc>(), fields(&decisions.memory[0]));
+    let (ask, grant) = (full_ask(), LeaseGrant { lease: "x".into(), grant: Grant::default() });
+    assert_eq!(properties::<LeaseAskDoc>(), fields(&ask));
+    assert_eq!(properties::<QuotaNameDoc>(), fields(&ask.quota));
+    assert_eq!(properties::<AskDoc>(), fields(ask.ask));
+    assert_eq!(properties::<LeaseGrantDoc>(), fields(&grant));
+    assert_eq!(properties::<GrantDoc>(), fields(grant.grant));
     let response = SyncResponse {
         version: 1,
         acked_seq: 1,
         opening: Some(page),
-        leases: vec![],
+        leases: vec![grant],
         decisions: Some(decisions),
     };
     assert_eq!(properties::<SyncResponseDoc>(), fields(response));
@@ -121,7 +140,7 @@ fn the_document_describes_the_fields_that_go_over_the_wire() {
         seq: 1,
         tallies: vec![full_tally()],
         opening: Some(opening),
-        leases: vec![],
+        leases: vec![ask],
         known_revision: Some(1),
     };
     assert_eq!(properties::<SyncRequestDoc>(), fields(request));

@@ -22,7 +22,7 @@ use crate::store::{Alert, Applied, Batch, Ingested, StoreError, rollup};
 const SHARDS: i16 = 8;
 
 /// Columns of a tally and their types, in the order of the parameters from [`FIRST_COLUMN`] on.
-const COLUMNS: [(&str, &str); 26] = [
+const COLUMNS: [(&str, &str); 27] = [
     ("entry_id", "text"),
     ("at_ms", "bigint"),
     ("consumer", "text"),
@@ -49,6 +49,7 @@ const COLUMNS: [(&str, &str); 26] = [
     ("price_version", "bigint"),
     ("unknown_price", "smallint"),
     ("warnings", "text"),
+    ("exempt", "smallint"),
 ];
 
 /// Parameters before the columns: see [`HEAD`] and [`noted`].
@@ -169,6 +170,7 @@ fn columns(tallies: &[&Tally]) -> Result<Vec<Column>, StoreError> {
         number(|tally| tally.price_version.into())?,
         Box::new(tallies.iter().map(|tally| i16::from(tally.unknown_price)).collect::<Vec<_>>()),
         Box::new(warnings.collect::<Result<Vec<_>, _>>()?),
+        Box::new(tallies.iter().map(|tally| i16::from(tally.exempt)).collect::<Vec<_>>()),
     ])
 }
 

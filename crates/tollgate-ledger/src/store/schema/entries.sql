@@ -27,7 +27,8 @@ CREATE TABLE entries_YYYYMM (
   credits        BIGINT   NOT NULL,
   price_version  BIGINT   NOT NULL,
   unknown_price  SMALLINT NOT NULL,
-  warnings       TEXT     NOT NULL
+  warnings       TEXT     NOT NULL,
+  exempt         SMALLINT NOT NULL
 );
 CREATE INDEX entries_YYYYMM_at ON entries_YYYYMM (at_ms, source_id);
 CREATE INDEX entries_YYYYMM_consumer ON entries_YYYYMM (consumer, at_ms);

@@ -50,7 +50,7 @@ impl Months {
         if self.is_retired(month) {
             return Err(StoreError::Retired { month });
         }
-        schema::run(sql, engine, &schema::ENTRIES.replace("entries_YYYYMM", &table(month))).await?;
+        schema::run(sql, engine, &schema::ENTRIES.replace(schema::MONTH, &table(month))).await?;
         let note = "INSERT INTO months (yyyymm, created_ms) VALUES (?1, ?2)";
         sql.execute("making a month", note, &[month.yyyymm().into(), now_ms.into()]).await?;
         self.present.insert(month);

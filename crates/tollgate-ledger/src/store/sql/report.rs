@@ -26,7 +26,7 @@ pub(super) const SUM_COLUMNS: [&str; 11] = [
 const ENTRY_COLUMNS: &str = "e.entry_id, e.at_ms, e.consumer, e.team, e.project, e.tier, e.route, e.policy, e.action,
     e.workflow, e.provider, e.model, e.status, e.outcome, e.refused_by, e.requests, e.input, e.cache_read,
     e.cache_write, e.output, e.reasoning, e.cost_nusd, e.credits, e.price_version, e.unknown_price, e.warnings,
-    s.process, s.worker, s.node, e.seq";
+    e.exempt, s.process, s.worker, s.node, e.seq";
 
 /// The sums over a group, zero where there is none.
 pub(super) fn summed() -> String {
@@ -170,10 +170,10 @@ fn entries_of(table: &str, query: &EntriesQuery, from_ms: Option<u64>, limit: us
 fn entry(row: &Row) -> Result<Entry, StoreError> {
     Ok(Entry {
         tally: tally(row)?,
-        process: row.text(26)?,
-        worker: row.text(27)?,
-        node: row.text(28)?,
-        seq: row.int(29)?,
+        process: row.text(27)?,
+        worker: row.text(28)?,
+        node: row.text(29)?,
+        seq: row.int(30)?,
     })
 }
 
@@ -205,8 +205,7 @@ fn tally(row: &Row) -> Result<Tally, StoreError> {
         price_version: row.small(23)?,
         unknown_price: row.int(24)? != 0,
         warnings: from_json(row, 25, |text| if text.is_empty() { "[]".into() } else { text })?,
-        // The journal has it; the books do not keep it yet.
-        exempt: false,
+        exempt: row.int(26)? != 0,
     })
 }
 

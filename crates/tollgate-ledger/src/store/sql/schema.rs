@@ -2,15 +2,20 @@
 //!
 //! What an engine needs beside the common text stands in a comment that names it, as `/*sqlite: WITHOUT ROWID*/`.
 
-use super::Sql;
+use super::{Sql, months};
 use crate::store::StoreError;
 
-/// The schema's history. A version is never changed once released; a new one is added.
+/// The schema's history. A version is never changed once released; a new one is added. A text about [`MONTH`] is about every
+/// month that is there.
 const MIGRATIONS: &[(u32, &str)] = &[
     (1, include_str!("../schema/0001_books.sql")),
     (2, include_str!("../schema/0002_admin.sql")),
     (3, include_str!("../schema/0003_leases.sql")),
+    (4, include_str!("../schema/0004_exempt.sql")),
 ];
+
+/// Stands for the name of a month's table.
+pub(in crate::store) const MONTH: &str = "entries_YYYYMM";
 
 /// A month of the audit trail.
 pub(in crate::store) const ENTRIES: &str = include_str!("../schema/entries.sql");
@@ -50,11 +55,22 @@ pub(in crate::store) async fn migrate(sql: &mut dyn Sql, engine: &Dialect) -> Re
         return Err(StoreError::TooNew { found, known });
     }
     for (version, text) in missing(&applied) {
-        run(sql, engine, text).await?;
+        if is_of_months(text) {
+            for month in months::present(sql).await? {
+                run(sql, engine, &text.replace(MONTH, &months::table(month))).await?;
+            }
+        } else {
+            run(sql, engine, text).await?;
+        }
         let note = "INSERT INTO schema_versions (version) VALUES (?1)";
         sql.execute("migrating the database", note, &[version.into()]).await?;
     }
     Ok(())
+}
+
+/// True for a text whose statements, not only its comments, are about every month.
+fn is_of_months(text: &str) -> bool {
+    statements(text).iter().any(|statement| statement.contains(MONTH))
 }
 
 /// Runs a text of several statements.

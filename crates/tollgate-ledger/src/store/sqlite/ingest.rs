@@ -169,7 +169,7 @@ fn insert_entry(
     let inserted = connection
         .prepare_cached(&format!(
             "INSERT INTO {} VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
-             ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28) ON CONFLICT (entry_id) DO NOTHING",
+             ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29) ON CONFLICT (entry_id) DO NOTHING",
             months::table(month)
         ))?
         .execute(params![
@@ -201,6 +201,7 @@ fn insert_entry(
             tally.price_version,
             u8::from(tally.unknown_price),
             warnings,
+            u8::from(tally.exempt),
         ])?;
     Ok(inserted == 1)
 }
