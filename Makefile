@@ -19,7 +19,7 @@ SECONDS ?= 60
 SEEDS ?= 20
 ENVOYS ?= 2,10,30,100
 
-.PHONY: help demo test build lint bench v8 accuracy soak fuzz deny env tools clean
+.PHONY: help demo test build lint bench benchledger v8 accuracy soak cluster fuzz deny env tools clean
 
 help: ## this list
 	@sed -n 's/^\([a-z][a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -55,6 +55,9 @@ bench: build accuracy ## what it costs: criterion for the core, then Envoy's CPU
 	@"$(CARGO_TARGET_DIR)/release/bench" streams
 	@$(MAKE) --no-print-directory v8
 
+benchledger: build ## what the ledger costs: ingest per node, POST /v1/sync under load, growth to 10^6 entries (BENCH_TO=, BENCH_ENGINES=)
+	$(CARGO) bench $(LOCKED) -p tollgate-ledger --bench ingest --bench sync --bench growth
+
 v8: ## how fast bodies are read in V8, where the filter runs
 	@$(WASM_CARGO) $(FILTER) build $(LOCKED) --release -q $(WASM) -p parser-bench
 	@tests/tools/shrink-wasm "$(CARGO_TARGET_DIR)/wasm32-wasip1/release/parser-bench.wasm"
@@ -67,8 +70,11 @@ accuracy: tools ## how far estimates of input are off, by the kind of text, agai
 	@node tests/accuracy/corpus.mjs "$(CARGO_TARGET_DIR)/accuracy/corpus.jsonl" "$(CARGO_TARGET_DIR)/accuracy"
 	@$(CARGO) bench $(LOCKED) -q -p tollgate-core --bench accuracy
 
-soak: ## global quotas in many simulated worlds, with a table (SEEDS=20 ENVOYS=2,10,30,100); minutes
-	SEEDS=$(SEEDS) ENVOYS=$(ENVOYS) $(CARGO) test $(LOCKED) --release -q -p tollgate-core --test lease_sim -- --ignored --nocapture
+soak: ## global quotas in many simulated worlds, with a table (SEEDS=20 ENVOYS=2,10,30,100), and in every order of a small one; minutes
+	SEEDS=$(SEEDS) ENVOYS=$(ENVOYS) $(CARGO) test $(LOCKED) --release -q -p tollgate-core --test lease_sim --test lease_model -- --ignored --nocapture
+
+cluster: build ## three Envoys, three ledgers, three PostgreSQL: all are killed under load, with figures; two minutes
+	CLUSTER_OUTAGE_S=30 $(CARGO) test $(LOCKED) --release -p tollgate-e2e --test cluster -- --nocapture --test-threads 1
 
 fuzz: tools ## fuzz the parsers for a while (SECONDS=60 each)
 	tests/fuzz/run.sh $(SECONDS)

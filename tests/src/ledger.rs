@@ -1,11 +1,13 @@
-//! A real ledger: the `tollgate` command, serving on the loopback interface from a SQLite file.
+//! A real ledger: the `tollgate` command, serving on the loopback interface from a SQLite file or from PostgreSQL.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use rustix::process::Signal;
+use rustls::ClientConfig;
 use serde::Deserialize;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -20,9 +22,24 @@ use crate::{paths, wait};
 pub struct Ledger {
     process: Process,
     folder: TempDir,
-    database: PathBuf,
+    arrangement: Arrangement,
     address: SocketAddr,
     token: String,
+}
+
+/// How a ledger is started.
+#[derive(Clone, Default)]
+pub struct Arrangement {
+    /// The database's URL; a SQLite file of its own if empty.
+    pub database: String,
+    /// More arguments of `tollgate ledger serve`.
+    pub arguments: Vec<String>,
+    /// A command to start it with, which ends in becoming it.
+    pub within: Vec<String>,
+    /// Commands on its database see the files that `within` shows it, from inside its namespaces.
+    pub namespaces: bool,
+    /// How to speak TLS with it, if it does.
+    pub tls: Option<Arc<ClientConfig>>,
 }
 
 /// What a group of requests used, as `GET /v1/usage` tells it.
@@ -54,12 +71,35 @@ pub struct UsageSums {
 impl Ledger {
     /// Starts one on a free port with the database at `path`, or a new one in a folder of its own.
     pub async fn start(path: Option<&Path>) -> anyhow::Result<Self> {
+        let database = path.map_or_else(String::new, |path| format!("sqlite:{}", path.display()));
+        Self::start_as(Arrangement { database, ..Arrangement::default() }).await
+    }
+
+    /// Starts a node over a database that others may use as well.
+    pub async fn over(database: &str) -> anyhow::Result<Self> {
+        Self::start_as(Arrangement { database: database.to_owned(), ..Arrangement::default() }).await
+    }
+
+    /// Starts one on a free port.
+    pub async fn start_as(mut arrangement: Arrangement) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("tollgate-ledger-").tempdir()?;
-        let database = path.map_or_else(|| folder.path().join("ledger.db"), Path::to_path_buf);
+        if arrangement.database.is_empty() {
+            arrangement.database = format!("sqlite:{}", folder.path().join("ledger.db").display());
+        }
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let (process, address) = serve(&folder, &database, any).await?;
-        let token = make_token(&database, "admin")?;
-        Ok(Self { process, folder, database, address, token })
+        let (process, address) = serve(&folder, &arrangement, any).await?;
+        let mut ledger = Self { process, folder, arrangement, address, token: String::new() };
+        let database = &ledger.arrangement.database;
+        ledger.token = ledger
+            .command(&["token", "create", "--role", "admin", "--database", database])?
+            .trim()
+            .to_owned();
+        Ok(ledger)
+    }
+
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// A token of role admin.
@@ -72,9 +112,15 @@ impl Ledger {
         self.address
     }
 
-    /// Its SQLite file.
-    pub fn database(&self) -> &Path {
-        &self.database
+    /// The URL of its database, for commands that work on it.
+    pub fn database(&self) -> &str {
+        &self.arrangement.database
+    }
+
+    /// Proves that the books are right, with `tollgate ledger audit`; returns the number of entries.
+    pub fn audit(&self) -> anyhow::Result<u64> {
+        let report = self.command(&["ledger", "audit", "--json", "--database", self.database()])?;
+        serde_json::from_str::<Value>(&report)?["entries"].as_u64().context("an audit without entries")
     }
 
     /// Stops it in its tracks: connections stay open and nobody answers.
@@ -104,7 +150,7 @@ impl Ledger {
     /// Starts it again, on the same port and with the same database.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
         self.process.kill();
-        let (process, _) = serve(&self.folder, &self.database, self.address).await?;
+        let (process, _) = serve(&self.folder, &self.arrangement, self.address).await?;
         self.process = process;
         Ok(())
     }
@@ -126,7 +172,12 @@ impl Ledger {
 
     /// Asks its API.
     pub async fn try_get(&self, path: &str) -> anyhow::Result<Answer> {
-        Call::get(path).key(&self.token).send(self.address).await
+        let call = Call::get(path).key(&self.token);
+        let call = match &self.arrangement.tls {
+            Some(client) => call.tls(Arc::clone(client)),
+            None => call,
+        };
+        call.send(self.address).await
     }
 
     /// What everybody used together.
@@ -139,10 +190,16 @@ impl Ledger {
         sums(&self.get(&format!("/v1/usage?consumer={consumer}")).await["totals"])
     }
 
-    /// The audit trail, at most 1,000 entries.
+    /// The audit trail.
     pub async fn entries(&self) -> Vec<Tally> {
-        let page = self.get("/v1/entries?limit=1000").await;
-        let rows = page["entries"].as_array().cloned().unwrap_or_default();
+        let mut rows = Vec::new();
+        let mut path = "/v1/entries?limit=1000".to_owned();
+        loop {
+            let page = self.get(&path).await;
+            rows.extend(page["entries"].as_array().cloned().unwrap_or_default());
+            let Some(next) = page["next"].as_str() else { break };
+            path = format!("/v1/entries?limit=1000&cursor={next}");
+        }
         rows.into_iter()
             .map(|mut row| {
                 if let Some(entry) = row.as_object_mut() {
@@ -173,12 +230,54 @@ impl Ledger {
         .await
     }
 
+    /// Its address for commands. A name, where it speaks TLS: certificates are for names.
+    pub fn url(&self) -> String {
+        match self.arrangement.tls {
+            Some(_) => format!("https://{}:{}", crate::tls::SERVER, self.address.port()),
+            None => format!("http://{}", self.address),
+        }
+    }
+
+    /// Enters journals with `tollgate ledger replay`, as an Envoy of this name; returns what it printed.
+    pub fn replay(&self, node: &str, journals: &[&Path]) -> anyhow::Result<String> {
+        let mut command = self.replaying(node, journals)?;
+        let output = command.stdin(Stdio::null()).output()?;
+        if !output.status.success() {
+            bail!("tollgate ledger replay: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// The command that enters journals as they grow, started; it ends when dropped.
+    pub fn follow(&self, node: &str, journals: &[&Path]) -> anyhow::Result<Process> {
+        let mut command = self.replaying(node, journals)?;
+        command.arg("--follow");
+        Process::start("tollgate ledger replay --follow", command, &self.folder.path().join("replay"))
+    }
+
+    fn replaying(&self, node: &str, journals: &[&Path]) -> anyhow::Result<Command> {
+        let mut command = Command::new(paths::tollgate()?);
+        command.args(["ledger", "replay", "--node", node, "--ledger", &self.url()]).args(journals);
+        command.env("TOLLGATE_TOKEN", TOLLGATE_TOKEN);
+        Ok(command)
+    }
+
     /// Runs the `tollgate` command with the address and token of this ledger; returns what it printed.
     pub fn command(&self, arguments: &[&str]) -> anyhow::Result<String> {
-        let output = Command::new(paths::tollgate()?)
+        let mut command = match self.arrangement.namespaces {
+            true => {
+                let mut command = Command::new("nsenter");
+                let process = self.id().to_string();
+                command.args(["--preserve-credentials", "--user", "--mount", "--target", &process]);
+                command.arg(paths::tollgate()?);
+                command
+            }
+            false => Command::new(paths::tollgate()?),
+        };
+        let output = command
             .args(arguments)
             .env("TOLLGATE_TOKEN", &self.token)
-            .env("TOLLGATE_LEDGER", format!("http://{}", self.address))
+            .env("TOLLGATE_LEDGER", self.url())
             .stdin(Stdio::null())
             .output()?;
         if !output.status.success() {
@@ -188,29 +287,23 @@ impl Ledger {
     }
 }
 
-/// Makes a token on the database itself.
-fn make_token(database: &Path, role: &str) -> anyhow::Result<String> {
-    let output = Command::new(paths::tollgate()?)
-        .args(["token", "create", "--role", role, "--database"])
-        .arg(format!("sqlite:{}", database.display()))
-        .stdin(Stdio::null())
-        .output()?;
-    if !output.status.success() {
-        bail!("no token: {}", String::from_utf8_lossy(&output.stderr));
-    }
-    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
-}
-
 async fn serve(
     folder: &TempDir,
-    database: &Path,
+    arrangement: &Arrangement,
     listen: SocketAddr,
 ) -> anyhow::Result<(Process, SocketAddr)> {
-    let mut command = Command::new(paths::tollgate()?);
+    let mut command = match arrangement.within.split_first() {
+        Some((program, arguments)) => {
+            let mut command = Command::new(program);
+            command.args(arguments).arg(paths::tollgate()?);
+            command
+        }
+        None => Command::new(paths::tollgate()?),
+    };
     command
         .args(["ledger", "serve", "--listen", &listen.to_string()])
-        .arg("--database")
-        .arg(format!("sqlite:{}", database.display()))
+        .args(["--database", &arrangement.database])
+        .args(&arrangement.arguments)
         .env("TOLLGATE_TOKEN", TOLLGATE_TOKEN);
     let log = folder.path().join("log");
     let mut process = Process::start("tollgate ledger serve", command, &log)?;
@@ -220,7 +313,8 @@ async fn serve(
             return Some(Err(status));
         }
         let text = output();
-        let (_, after) = text.split_once("listening on http://")?;
+        let (_, after) = text.split_once("listening on http")?;
+        let (_, after) = after.split_once("://")?;
         after.split_once(char::is_whitespace)?.0.parse().ok().map(Ok)
     })
     .await;

@@ -7,6 +7,7 @@
 
 pub mod bench;
 pub mod clients;
+pub mod crowd;
 pub mod demo;
 pub mod envoy;
 pub mod flaky_proxy;

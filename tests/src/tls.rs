@@ -30,6 +30,8 @@ impl Authority {
     pub fn new() -> anyhow::Result<Self> {
         let mut params = CertificateParams::new(Vec::<String>::new())?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // Of its own: who has the name of its issuer is taken for self-signed by Envoy.
+        params.distinguished_name.push(DnType::CommonName, "authority");
         Ok(Self { issuer: CertifiedIssuer::self_signed(params, KeyPair::generate()?)? })
     }
 
@@ -41,6 +43,13 @@ impl Authority {
     /// A certificate of a server.
     pub fn server(&self) -> anyhow::Result<Signed> {
         self.sign(CertificateParams::new(vec![SERVER.to_owned()])?)
+    }
+
+    /// A certificate of a server that others than [`Call`](crate::http_client::Call)s know by this name as well.
+    pub fn server_also_called(&self, name: &str) -> anyhow::Result<Signed> {
+        let mut params = CertificateParams::new(vec![SERVER.to_owned(), name.to_owned()])?;
+        params.distinguished_name.push(DnType::CommonName, name);
+        self.sign(params)
     }
 
     /// A certificate of a client: its names as URIs, its names as hosts, and its common name.

@@ -27,6 +27,7 @@ const FILTER: &str = "tollgate";
 pub struct EnvoyConfig {
     pub(super) value: Value,
     pub(super) lds: bool,
+    pub(super) prompt_journal: bool,
 }
 
 impl EnvoyConfig {
@@ -65,7 +66,7 @@ impl EnvoyConfig {
         let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
         let value: Value =
             serde_saphyr::from_str(&text).with_context(|| format!("parsing {}", path.display()))?;
-        let mut config = Self { value, lds: false };
+        let mut config = Self { value, lds: false, prompt_journal: false };
         config.value["admin"]["address"]["socket_address"]["port_value"] = 0.into();
         config.listener()["address"]["socket_address"]["port_value"] = 0.into();
         Ok(config)
@@ -156,6 +157,12 @@ impl EnvoyConfig {
         self
     }
 
+    /// Has every line of the journal written at once instead of in blocks.
+    pub fn with_prompt_journal(&mut self) -> &mut Self {
+        self.prompt_journal = true;
+        self
+    }
+
     /// Adds a route in front of the example's.
     pub fn push_route(&mut self, route: Value) -> &mut Self {
         self.routes().insert(0, route);
@@ -228,6 +235,29 @@ impl EnvoyConfig {
             endpoint["address"]["socket_address"] =
                 json!({"address": to.ip().to_string(), "port_value": to.port()});
         })
+    }
+
+    /// Where a cluster's endpoints are.
+    pub fn set_endpoints(&mut self, name: &str, all: &[SocketAddr]) -> &mut Self {
+        let endpoints: Vec<Value> = all
+            .iter()
+            .map(|to| {
+                let address = json!({"address": to.ip().to_string(), "port_value": to.port()});
+                json!({"endpoint": {"address": {"socket_address": address}}})
+            })
+            .collect();
+        self.edit_cluster(name, |cluster| {
+            cluster["load_assignment"]["endpoints"] = json!([{"lb_endpoints": endpoints}]);
+        })
+    }
+
+    /// Puts a cluster that stands in a file of its own in the place of the one of its name.
+    pub fn replace_cluster(&mut self, path: &Path) -> anyhow::Result<&mut Self> {
+        let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+        let new: Value =
+            serde_saphyr::from_str(&text).with_context(|| format!("parsing {}", path.display()))?;
+        let name = new["name"].as_str().context("a cluster without a name")?.to_owned();
+        Ok(self.edit_cluster(&name, |cluster| *cluster = new))
     }
 
     /// Edits a cluster.

@@ -95,8 +95,11 @@ impl Envoy {
     /// Starts one with so many workers and waits until it serves.
     pub async fn start(config: &EnvoyConfig, workers: usize) -> anyhow::Result<Self> {
         let files = Files::new()?;
-        let config = files.write(config.clone())?;
-        let mut command = command(&config)?;
+        let path = files.write(config.clone())?;
+        let mut command = command(&path)?;
+        if config.prompt_journal {
+            command.args(["--file-flush-min-size-kb", "0"]);
+        }
         command.args(["--concurrency", &workers.to_string()]);
         command.arg("--admin-address-path").arg(files.path("admin"));
         let mut process = Process::start("envoy", command, &files.path("log"))?;
@@ -233,10 +236,17 @@ impl Envoy {
         }
     }
 
-    /// The tallies in the journal so far.
+    /// The journal's file. It goes with this value.
+    pub fn journal_path(&self) -> PathBuf {
+        self.files.path("journal")
+    }
+
+    /// The tallies in the journal so far. A last line that is not whole is none.
     pub fn journal(&self) -> Vec<Tally> {
-        let text = std::fs::read_to_string(self.files.path("journal")).unwrap_or_default();
-        text.lines()
+        let text = std::fs::read_to_string(self.journal_path()).unwrap_or_default();
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        whole
+            .lines()
             .filter(|line| line.starts_with('{'))
             .map(|line| match serde_json::from_str(line) {
                 Ok(tally) => tally,
