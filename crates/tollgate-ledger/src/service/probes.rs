@@ -10,6 +10,7 @@ use super::{AppState, problem::Problem};
 
 /// All is well.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = ProbeStatus)]
 pub(super) struct Status {
     /// Always `ok`.
     status: &'static str,

@@ -19,7 +19,8 @@ use crate::admin::Right;
 
 /// The app over some state.
 pub fn router(state: AppState) -> Router {
-    let (router, document) = documented(&state).split_for_parts();
+    let (router, mut document) = documented(&state).split_for_parts();
+    openapi::open_parts(&mut document);
     router
         .fallback(async || Problem::not_found())
         .method_not_allowed_fallback(async || Problem::method_not_allowed())

@@ -11,6 +11,8 @@ mod tests;
 
 pub(super) use sync::{EntryDoc, SyncRequestDoc, SyncResponseDoc};
 
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::Schema;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
@@ -28,6 +30,27 @@ use crate::store::{Dimension, Sums};
     modifiers(&Bearer)
 )]
 pub(super) struct Document;
+
+/// A type that others are made of can't forbid in the document what they add. What is sent to the handlers is still read by
+/// the types, which refuse a field that they don't know.
+pub(super) fn open_parts(document: &mut utoipa::openapi::OpenApi) {
+    let Some(components) = &mut document.components else { return };
+    let mut parts = Vec::new();
+    for schema in components.schemas.values() {
+        if let RefOr::T(Schema::AllOf(all)) = schema {
+            let names = all.items.iter().filter_map(|item| match item {
+                RefOr::Ref(to) => to.ref_location.rsplit('/').next().map(str::to_owned),
+                RefOr::T(_) => None,
+            });
+            parts.extend(names);
+        }
+    }
+    for part in parts {
+        if let Some(RefOr::T(Schema::Object(object))) = components.schemas.get_mut(&part) {
+            object.additional_properties = None;
+        }
+    }
+}
 
 struct Bearer;
 
