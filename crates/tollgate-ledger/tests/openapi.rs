@@ -72,6 +72,14 @@ fn resolve<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
     }
 }
 
+/// A schema that any document fits.
+fn is_free(part: &Value) -> bool {
+    let kind = &part["type"];
+    let is_object = kind == "object" || kind.as_array().is_some_and(|all| all.contains(&json!("object")));
+    let made_of = ["properties", "allOf", "oneOf", "anyOf"];
+    (is_object || kind.is_null()) && made_of.iter().all(|key| part.get(key).is_none())
+}
+
 /// Parts of a value that its schema does not name.
 fn unnamed(document: &Value, schema: &Value, value: &Value, at: &str, found: &mut Vec<String>) {
     let parts = parts(document, schema);
@@ -79,11 +87,7 @@ fn unnamed(document: &Value, schema: &Value, value: &Value, at: &str, found: &mu
         Value::Object(map) => {
             for (name, inner) in map {
                 let at = format!("{at}.{name}");
-                let is_object = |kind: &Value| {
-                    kind == "object" || kind.as_array().is_some_and(|all| all.contains(&json!("object")))
-                };
-                let any =
-                    parts.iter().any(|part| is_object(&part["type"]) && part.get("properties").is_none());
+                let any = parts.iter().any(|part| is_free(part));
                 let named = parts.iter().find_map(|part| part["properties"].get(name));
                 let kept = parts.iter().find_map(|part| part.get("additionalProperties"));
                 match named.or(kept) {

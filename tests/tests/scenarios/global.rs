@@ -68,8 +68,7 @@ impl Fleet {
     /// Every Envoy is whole, and the books agree with themselves.
     fn assert_sound(&self) {
         self.envoys.iter().for_each(Envoy::assert_no_trap);
-        let database = format!("sqlite:{}", self.ledger.database().display());
-        self.ledger.command(&["ledger", "audit", "--database", &database]).unwrap();
+        self.ledger.audit().unwrap();
     }
 }
 
