@@ -33,6 +33,8 @@ async fn each_role_may_do_what_it_may_and_nothing_more() {
         (Method::GET, "/v1/entries", &["viewer", "operator", "admin"]),
         (Method::GET, "/v1/consumers", &["viewer", "operator", "admin"]),
         (Method::GET, "/v1/quotas", &["viewer", "operator", "admin"]),
+        (Method::GET, "/v1/leases", &["viewer", "operator", "admin"]),
+        (Method::POST, "/v1/leases/x/y/write-off", &["operator", "admin"]),
         (Method::POST, "/v1/check", &["viewer", "operator", "admin"]),
         (Method::GET, "/v1/audit", &["viewer", "operator", "admin"]),
         (Method::GET, "/v1/leases", &["viewer", "operator", "admin"]),

@@ -50,6 +50,7 @@ fn the_help_names_every_command() {
         "entries",
         "consumer",
         "quota",
+        "lease",
         "switch",
         "memory",
         "statistics",

@@ -7,6 +7,7 @@ mod consumer;
 mod database;
 mod entries;
 mod filters;
+mod lease;
 mod overall;
 mod quota;
 mod replay;
@@ -82,6 +83,9 @@ enum Command {
     /// Define quotas, top up balances, check whether a request would pass
     #[command(subcommand)]
     Quota(quota::QuotaCommand),
+    /// Show what is lent of global quotas, and write off leases of Envoys that are gone
+    #[command(subcommand)]
+    Lease(lease::LeaseCommand),
     /// Show or throw the switches for everybody: enforcement, bursts
     #[command(subcommand)]
     Switch(overall::SwitchCommand),
@@ -286,6 +290,7 @@ pub fn run(cli: Cli) -> Ended {
         Command::Entries(args) => entries::entries(&args, &mut std::io::stdout()),
         Command::Consumer(command) => consumer::consumer(&command, &mut std::io::stdout()),
         Command::Quota(command) => quota::quota(&command, &mut std::io::stdout()),
+        Command::Lease(command) => lease::lease(&command, &mut std::io::stdout()),
         Command::Switch(command) => overall::switch(&command, &mut std::io::stdout()),
         Command::Memory(command) => overall::memory(&command, &mut std::io::stdout()),
         Command::Statistics(args) => overall::statistics(&args, &mut std::io::stdout()),

@@ -17,7 +17,7 @@ pub(super) struct TrailArgs {
     #[command(flatten)]
     ledger: LedgerArgs,
     /// Only changes of records of this kind
-    #[arg(long, value_parser = ["consumer", "quota", "switches", "memory", "token"])]
+    #[arg(long, value_parser = ["consumer", "quota", "switches", "memory", "token", "lease"])]
     kind: Option<String>,
     /// Only changes of this record
     #[arg(long)]

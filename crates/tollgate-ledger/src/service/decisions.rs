@@ -50,7 +50,7 @@ fn tell(record: Record, decisions: &mut Decisions) -> Result<(), DecideError> {
                 .memory
                 .extend(admin::understand::<Memory>(record)?.map(|found| found.doc.in_use(found.id.clone())));
         }
-        RecordKind::Quota | RecordKind::Token => {}
+        RecordKind::Quota | RecordKind::Token | RecordKind::Lease => {}
     }
     Ok(())
 }

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::{Path, Query, State};
 use serde::{Deserialize, Serialize};
 
-use super::responses::ReadRefusals;
+use super::asking::{Asking, Body};
+use super::responses::{ReadRefusals, WriteRefusals};
 use super::{AppState, cursor, problem::Problem, usage::page_size};
+use crate::admin::{self, DecideError, Document, WriteOff};
 use crate::store::{Lease, Quota, QuotasQuery};
 
 const PAGE: usize = 20;
@@ -80,6 +82,14 @@ pub struct LentPage {
     pub next: Option<String>,
 }
 
+/// Why a lease is written off.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct WriteOffWanted {
+    /// Why. At most 512 bytes.
+    pub reason: String,
+}
+
 /// Which quotas.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(default, deny_unknown_fields)]
@@ -136,6 +146,36 @@ pub(super) async fn of_consumer(app: &AppState, consumer: &str) -> Result<Vec<Le
     };
     let found = app.store.quotas(query).await?.into_iter();
     Ok(found.map(|quota| lent(quota, Vec::new(), now_ms)).collect())
+}
+
+/// Gives back what an expired lease holds, by somebody who knows that its Envoy is gone and spent none of it. If that speaks
+/// after all, what it spent is overrun.
+#[utoipa::path(
+    post, path = "/v1/leases/{quota}/{lease}/write-off", tag = "quotas", security(("bearer" = [])),
+    request_body = WriteOffWanted,
+    params(
+        ("quota" = String, Path, description = "The quota's id in the books"),
+        ("lease" = String, Path, description = "The lease"),
+        ("idempotency-key" = Option<String>, Header, description = "Done once under this key"),
+    ),
+    responses((status = 200, description = "What was given back", body = WriteOff), WriteRefusals)
+)]
+pub(super) async fn write_off(
+    State(app): State<AppState>,
+    Path((quota, lease)): Path<(String, String)>,
+    asking: Asking,
+    Body(wanted): Body<WriteOffWanted>,
+) -> Result<Json<WriteOff>, Problem> {
+    let asked = asking.because(&wanted.reason)?;
+    let id = format!("{quota}/{lease}");
+    let missing = || DecideError::Missing { kind: WriteOff::KIND, id: id.clone() };
+    let leases = app.store.leases(&quota).await?;
+    let found = leases.into_iter().find(|found| found.lease == lease).ok_or_else(missing)?;
+    let rule = |_: Option<&WriteOff>| Ok(Some(WriteOff::of(&found, asked.now_ms)?));
+    // In the trail first: what is done twice after a crash is given back once.
+    let after = admin::decide(&*app.admin, &asked, &id, "write-off", &wanted, rule).await?;
+    app.store.write_off(&quota, &lease).await?.ok_or_else(missing)?;
+    Ok(Json(after.ok_or_else(missing)?.doc))
 }
 
 fn lent(quota: Quota, leases: Vec<Lease>, now_ms: u64) -> LentView {

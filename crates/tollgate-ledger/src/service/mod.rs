@@ -36,7 +36,7 @@ pub use check::{CheckAnswer, CheckRefusal, CheckWanted, OwnView};
 pub use clock::Clock;
 pub use consumers::{ConsumerView, ConsumersPage, DecisionWanted};
 pub use entries::{CSV_COLUMNS, EntriesPage};
-pub use leases::{LeaseView, LentPage, LentView};
+pub use leases::{LeaseView, LentPage, LentView, WriteOffWanted};
 pub use metrics::Metrics;
 pub use quotas::{BalanceChange, QuotaView, QuotasPage};
 pub use router::router;

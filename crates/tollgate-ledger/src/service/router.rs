@@ -57,6 +57,7 @@ fn documented(state: &AppState) -> OpenApiRouter<AppState> {
         .routes(routes!(quotas::put))
         .routes(routes!(quotas::change_balance))
         .routes(routes!(quotas::remove))
+        .routes(routes!(leases::write_off))
         .routes(routes!(switches::put))
         .routes(routes!(switches::reset_bursts))
         .routes(routes!(switches::put_memory))

@@ -22,7 +22,7 @@ const NEXT_CURSOR: HeaderName = HeaderName::from_static("x-next-cursor");
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct TrailParams {
-    /// Only of records of this kind: consumer, quota, switches, memory, token.
+    /// Only of records of this kind: consumer, quota, switches, memory, token, lease.
     kind: Option<String>,
     /// Only of this record.
     id: Option<String>,

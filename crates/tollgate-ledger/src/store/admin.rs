@@ -31,6 +31,8 @@ pub enum RecordKind {
     Memory,
     /// A token: [`crate::admin::TokenRecord`].
     Token,
+    /// A lease that was written off: [`crate::admin::WriteOff`].
+    Lease,
 }
 
 impl RecordKind {
@@ -42,12 +44,13 @@ impl RecordKind {
             Self::Switches => "switches",
             Self::Memory => "memory",
             Self::Token => "token",
+            Self::Lease => "lease",
         }
     }
 
     /// The kind of this name.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Consumer, Self::Quota, Self::Switches, Self::Memory, Self::Token]
+        [Self::Consumer, Self::Quota, Self::Switches, Self::Memory, Self::Token, Self::Lease]
             .into_iter()
             .find(|kind| kind.as_str() == name)
     }
