@@ -55,8 +55,8 @@ async fn an_expired_lease_is_written_off_once_and_a_living_one_is_not() {
         let path = format!("/v1/leases/{id}/{lease}/write-off");
         ledger.send(&ledger.admin, Method::POST, &path, &json!({"reason": "its node burnt"})).await
     };
-    write_off("a1").await.expect_problem(StatusCode::UNPROCESSABLE_ENTITY, "/problems/refused");
-    write_off("none").await.expect_problem(StatusCode::NOT_FOUND, "/problems/not-found");
+    write_off("a1").await.expect_problem(StatusCode::UNPROCESSABLE_ENTITY, "refused");
+    write_off("none").await.expect_problem(StatusCode::NOT_FOUND, "not-found");
     ledger.clock.fetch_add(60_001, Ordering::SeqCst);
     assert_eq!(lent(&ledger, "").await["quotas"][0]["leases"][0]["expired"], true);
     let done = write_off("a1").await;

@@ -382,6 +382,7 @@ async fn every_route_is_in_the_document_and_nothing_else() {
         "/v1/quotas/{id}",
         "/v1/quotas/{id}/balance",
         "/v1/leases",
+        "/v1/leases/{quota}/{lease}/write-off",
         "/v1/check",
         "/v1/self",
         "/v1/switches",
