@@ -10,11 +10,12 @@ use axum::body::Body;
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 use support::http::*;
-use support::leases::{team, wants};
+use support::leases::{ask_at, team, wants};
 use support::*;
 use tollgate_ledger::admin::Role;
 use tollgate_ledger::calendar::DAY_MS;
 use tollgate_ledger::service::Tiers;
+use tollgate_ledger::store::quota_id;
 use tollgate_wire::{OpeningRequest, QuotaName, SyncRequest, Tally, WindowRange};
 
 /// A policy as filters have it.
@@ -147,6 +148,9 @@ async fn what_the_handlers_answer_is_what_the_document_says() {
     };
     let quotas = ledger.get("/v1/quotas").await.json();
     let quota = quotas["quotas"][0]["id"].as_str().unwrap().replace('=', "%3D").replace('/', "%2F");
+    let gone = team("gone");
+    ask_at(&*ledger.store, NOON_MS - 61_000, vec![wants(&gone, "00000000000000cc", 10, 0, 5)]).await;
+    let gone = format!("{}/00000000000000cc", quota_id(&gone));
     let (admin, none) = (ledger.admin.clone(), Value::Null);
     let calls = [
         (&*admin, Method::GET, "/v1/usage", "?group_by=consumer,model,window&limit=2", none.clone()),
@@ -166,6 +170,7 @@ async fn what_the_handlers_answer_is_what_the_document_says() {
         ),
         (&*admin, Method::POST, "/v1/quotas/{id}/balance", &quota, json!({"action": "top-up", "units": 5})),
         (&*admin, Method::GET, "/v1/leases", "?limit=1", none.clone()),
+        (&*admin, Method::POST, "/v1/leases/{quota}/{lease}/write-off", &gone, json!({"reason": "burnt"})),
         (&*admin, Method::POST, "/v1/check", "", json!({"consumer": "alice", "cost_nusd": 1000})),
         (&*own, Method::GET, "/v1/self", "", none.clone()),
         (&*admin, Method::GET, "/v1/switches", "", none.clone()),
@@ -183,7 +188,7 @@ async fn what_the_handlers_answer_is_what_the_document_says() {
     let (mut seen, mut wrong) = (BTreeSet::new(), Vec::new());
     for (token, method, path, what, body) in calls {
         let address = match path.split_once('{') {
-            Some((before, after)) => format!("{before}{what}{}", after.split_once('}').unwrap().1),
+            Some((before, after)) => format!("{before}{what}{}", after.rsplit_once('}').unwrap().1),
             None => format!("{path}{what}"),
         };
         let answer = ledger.send(token, method.clone(), &address, &body).await;
@@ -229,7 +234,7 @@ async fn leased_quotas_are_listed_page_by_page_and_by_consumer() {
     let ended = QuotaName { start_ms: 0, end_ms: NOON_MS - 10_000, ..team("over") };
     let asks =
         vec![wants(&team("a"), "00000000000000bb", 10, 0, 5), wants(&ended, "00000000000000cc", 10, 0, 5)];
-    support::leases::ask_at(&*ledger.store, NOON_MS - 20_000, asks).await;
+    ask_at(&*ledger.store, NOON_MS - 20_000, asks).await;
     let names = async |query: &str| {
         let (mut names, mut cursor) = (BTreeSet::new(), String::new());
         loop {
