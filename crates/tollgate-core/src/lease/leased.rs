@@ -76,6 +76,11 @@ impl Leased {
         });
     }
 
+    /// True when it may be time to [`Leased::look_ahead`].
+    pub const fn is_near_end(window: Window, wall_s: u32) -> bool {
+        window.end_s.saturating_sub(wall_s) <= 2 * AHEAD_S
+    }
+
     /// Begins the next window's lease shortly before that begins, where the current one is in use.
     pub fn look_ahead(&mut self, (current, next): (Window, Window), wall_s: u32, now_ms: u64, life: u64) {
         let ahead_s = AHEAD_S + (life % u64::from(AHEAD_S)) as u32;

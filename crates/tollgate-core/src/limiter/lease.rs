@@ -329,9 +329,11 @@ impl Context<'_> {
             let wall_s = self.now.wall_s();
             let window = self.policy.window(calendar, wall_s);
             leased.renew(window, wall_s, |owner| self.alive(owner));
-            let next = self.policy.window(calendar, window.end_s);
-            let life = self.life(cell.id, next.start_s);
-            leased.look_ahead((window, next), wall_s, self.now.mono_ms(), life);
+            if Leased::is_near_end(window, wall_s) {
+                let next = self.policy.window(calendar, window.end_s);
+                let life = self.life(cell.id, next.start_s);
+                leased.look_ahead((window, next), wall_s, self.now.mono_ms(), life);
+            }
             self.ask(leased, (account, cell.id), limit, asks);
             if *leased != before {
                 changed = Changed::Cells;
