@@ -91,6 +91,17 @@ impl Stream {
         decision
     }
 
+    /// Asks the limits once more, after all the waiting there may be.
+    pub(super) fn admit_last(
+        &self,
+        state: &mut State,
+        now: Now,
+        demand: &Demand,
+    ) -> Result<Decision, Undecided> {
+        let worker = &self.worker;
+        state.limiter.admit_last(&worker.policy, &worker.store, now, &self.attributes(), demand)
+    }
+
     /// Lets an admitted request go on, unless somebody waits before it.
     fn pass_in_turn(&mut self, state: &mut State, admission: Admission, demand: Demand) -> Action {
         if self.enforcement == Enforcement::On

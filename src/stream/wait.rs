@@ -231,7 +231,7 @@ impl Stream {
             state.metrics.count("tollgate_waited_in_vain", 1);
             return;
         }
-        match self.admit(state, now, &demand) {
+        match self.admit_last(state, now, &demand) {
             Ok(Decision::Admit(admission)) => return self.release(state, now, admission, demand),
             Ok(Decision::Refuse(refusal)) => {
                 self.decided = now;

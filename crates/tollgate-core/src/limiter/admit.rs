@@ -50,6 +50,24 @@ impl Limiter {
         decision
     }
 
+    /// The same for a request that has waited for a lease as long as it may: where the limit allows it, it passes without.
+    ///
+    /// # Errors
+    /// As of [`Limiter::admit`].
+    pub fn admit_last(
+        &mut self,
+        policy: &Policy,
+        store: &impl SharedStore,
+        now: Now,
+        request: &Attributes<'_>,
+        demand: &Demand,
+    ) -> Result<Decision, Undecided> {
+        self.last_try = true;
+        let decision = self.admit(policy, store, now, request, demand);
+        self.last_try = false;
+        decision
+    }
+
     fn take_all(
         &mut self,
         policy: &Policy,

@@ -100,7 +100,14 @@ impl Limiter {
     ) -> Result<T, Undecided> {
         read_account(slot, account, &mut self.cells);
         self.meet_owners(store)?;
-        let context = Context { policy, now, owner: self.owner, owners: &self.owners, tight: self.tight };
+        let context = Context {
+            policy,
+            now,
+            owner: self.owner,
+            owners: &self.owners,
+            tight: self.tight,
+            last_try: self.last_try,
+        };
         self.later.correct(account, &context, &mut self.cells);
         Ok(step(&context, &mut self.cells))
     }

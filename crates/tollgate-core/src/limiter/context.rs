@@ -18,6 +18,8 @@ pub(super) struct Context<'a> {
     pub owners: &'a Owners,
     /// The models are strained: rates are tightened.
     pub tight: bool,
+    /// The request has waited for a lease as long as it may.
+    pub last_try: bool,
 }
 
 impl Context<'_> {

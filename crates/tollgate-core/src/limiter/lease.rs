@@ -228,7 +228,13 @@ impl Context<'_> {
         if charge.amount > most {
             return Err((Why::TooLarge, None));
         }
-        match lease.holder.admit(self.now.mono_ms(), self.owner, charge.amount, terms) {
+        let (now_ms, holder) = (self.now.mono_ms(), &mut lease.holder);
+        let admit = if self.last_try {
+            holder.admit_last(now_ms, self.owner, charge.amount, terms)
+        } else {
+            holder.admit(now_ms, self.owner, charge.amount, terms)
+        };
+        match admit {
             Admit::Taken(hold) if hold.beyond => Ok(Fit::Beyond),
             Admit::Taken(_) => Ok(Fit::NOW),
             Admit::Wait => Err((Why::Unleased, Some(LOOK_NS))),

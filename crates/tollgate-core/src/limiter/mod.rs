@@ -46,6 +46,8 @@ pub struct Limiter {
     owners: Owners,
     /// The models are strained: rates are tightened.
     tight: bool,
+    /// The request that is decided has waited for a lease as long as it may.
+    last_try: bool,
     later: later::Later,
     limits: Vec<LimitId>,
     charges: Vec<Charge>,
@@ -81,6 +83,7 @@ impl Limiter {
             owner,
             owners: Owners::default(),
             tight: false,
+            last_try: false,
             later: later::Later::default(),
             limits: Vec::new(),
             charges: Vec::new(),

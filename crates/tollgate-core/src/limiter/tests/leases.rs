@@ -189,6 +189,21 @@ fn a_ledger_that_is_away_refuses_or_gives_the_allowance() {
 }
 
 #[test]
+fn a_request_that_has_waited_its_time_takes_the_allowance_whenever_the_ledger_was_asked() {
+    let mut limit = team_quota(1000);
+    limit["global"] = json!({"wait_ms": 300, "allowance": 10});
+    let policy = global(json!([limit]));
+    let store = Store::default();
+    let mut worker = worker(&policy, &store, 1, at(0));
+    let request = of_team();
+    assert_eq!(refused(worker.admit(&policy, &store, at(0), &request, &tokens(10, 10))).why, Why::Unleased);
+    let last = |worker: &mut Limiter| worker.admit_last(&policy, &store, at(0), &request, &tokens(10, 10));
+    let admission = admitted(last(&mut worker));
+    assert_eq!(refused(last(&mut worker)).why, Why::Unreachable);
+    settle(&mut worker, &policy, &store, at(0), admission, 10);
+}
+
+#[test]
 fn whom_a_limit_would_not_stop_does_not_wait_for_a_lease() {
     for (action, overrun) in [("warn", 10), ("shadow", 0)] {
         let mut limit = team_quota(1000);
