@@ -1,4 +1,4 @@
-//! The official libraries of the providers, run from `tests/clients/*.py` and `chat.mjs`.
+//! The official libraries of the providers, run from `tests/clients/*.py` and `*.mjs`.
 //!
 //! A script gets its order as JSON on stdin and answers on stdout. A process per order costs a second of start-up and
 //! keeps the libraries' global state (connection pools, patched sleeps) out of the next order.
@@ -172,26 +172,24 @@ pub async fn chat(order: Order) -> anyhow::Result<Chat> {
 
 /// Has chats by the libraries for JavaScript.
 pub async fn chats_in_javascript(orders: &[Order]) -> anyhow::Result<Vec<Chat>> {
-    let modules = paths::node_modules()?;
-    let environment = [("TOLLGATE_NODE_MODULES", modules)];
-    run_with(paths::node()?, &[], "chat.mjs", &environment, &json!({"calls": orders})).await
+    run_in_javascript("chat.mjs", &json!({"calls": orders})).await
 }
 
-/// A library besides OpenAI's and Anthropic's.
+/// A library besides OpenAI's and Anthropic's: its package for Python, then for JavaScript.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Library {
-    /// `google-genai`.
+    /// `google-genai`; `@google/genai`.
     Google,
-    /// `cohere`.
+    /// `cohere`; `cohere-ai`.
     Cohere,
-    /// `mistralai`.
+    /// `mistralai`; `@mistralai/mistralai`.
     Mistral,
-    /// `ollama`.
+    /// `ollama`, under both.
     Ollama,
-    /// `boto3`, Bedrock's converse.
+    /// `boto3`; `@aws-sdk/client-bedrock-runtime`: Bedrock's converse.
     Bedrock,
-    /// `mcp`, a tool call.
+    /// `mcp`; `@modelcontextprotocol/sdk`: a tool call.
     Mcp,
 }
 
@@ -221,6 +219,11 @@ pub async fn calls(calls: &[LibraryCall]) -> anyhow::Result<Vec<Chat>> {
     run("call.py", &json!({"calls": calls})).await
 }
 
+/// Makes calls one after the other by the libraries for JavaScript, which do no stream here and return no objects.
+pub async fn calls_in_javascript(calls: &[LibraryCall]) -> anyhow::Result<Vec<Chat>> {
+    run_in_javascript("call.mjs", &json!({"calls": calls})).await
+}
+
 /// Has all chats at once, each with a client of its own.
 pub async fn burst(orders: &[Order]) -> anyhow::Result<Vec<Chat>> {
     run("burst.py", &json!({"calls": orders})).await
@@ -234,6 +237,11 @@ pub async fn abort(order: &Order, after_words: u64) -> anyhow::Result<Abort> {
 
 async fn run<T: for<'de> Deserialize<'de>>(script: &str, order: &Value) -> anyhow::Result<T> {
     run_with(paths::python()?, &["-B", "-u"], script, &[], order).await
+}
+
+async fn run_in_javascript<T: for<'de> Deserialize<'de>>(script: &str, order: &Value) -> anyhow::Result<T> {
+    let environment = [("TOLLGATE_NODE_MODULES", paths::node_modules()?)];
+    run_with(paths::node()?, &[], script, &environment, order).await
 }
 
 async fn run_with<T: for<'de> Deserialize<'de>>(

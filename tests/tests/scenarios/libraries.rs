@@ -16,9 +16,11 @@ const LIBRARIES: [(Library, &str, &str); 6] = [
     (Library::Cohere, "command-a-03-2025", "TooManyRequestsError"),
     (Library::Mistral, "mistral-large-latest", "SDKError"),
     (Library::Ollama, "llama3.1", "ResponseError"),
-    (Library::Bedrock, "anthropic.claude-haiku-4-5-20251001-v1:0", "ServiceQuotaExceededException"),
+    (Library::Bedrock, BEDROCK_MODEL, "ServiceQuotaExceededException"),
     (Library::Mcp, "search_docs", "MCPError"),
 ];
+
+const BEDROCK_MODEL: &str = "anthropic.claude-haiku-4-5-20251001-v1:0";
 
 async fn scene(limit: Value) -> Scene {
     Scene::standalone(policy(json!([limit])), 1).await
@@ -128,7 +130,7 @@ async fn the_official_client_of_tools_meets_the_limit_of_a_tool() {
 const ENDED: [(Library, &str, &str, bool); 5] = [
     (Library::Google, "gemini-3.8-flash", "ClientError", true),
     (Library::Ollama, "llama3.1", "ResponseError", true),
-    (Library::Bedrock, "anthropic.claude-haiku-4-5-20251001-v1:0", "EventStreamError", true),
+    (Library::Bedrock, BEDROCK_MODEL, "EventStreamError", true),
     (Library::Cohere, "command-a-03-2025", "RemoteProtocolError", false),
     (Library::Mistral, "mistral-large-latest", "ResponseValidationError", false),
 ];
@@ -182,7 +184,7 @@ async fn libraries_that_can_be_told_wait_exactly_as_long_as_told() {
     for (library, model, hint) in [
         (Library::Cohere, "command-a-03-2025", "retry-after-ms"),
         (Library::Mistral, "mistral-large-latest", "retry-after-ms"),
-        (Library::Bedrock, "anthropic.claude-haiku-4-5-20251001-v1:0", "x-amz-retry-after"),
+        (Library::Bedrock, BEDROCK_MODEL, "x-amz-retry-after"),
     ] {
         let call = call(&scene, library, model, true);
         let outcomes = clients::calls(&[call.clone(), call]).await.unwrap();
@@ -233,5 +235,77 @@ async fn the_javascript_libraries_give_up_where_waiting_does_not_help() {
         assert_eq!(refused.limit(), Some("requests-per-month"));
         let message = refused.message.as_deref().unwrap_or_default();
         assert!(message.contains("Quota exceeded."), "{refused:?}");
+    }
+}
+
+/// Each library for JavaScript as in [`LIBRARIES`], with the class it raises and whether it tries again by itself.
+const IN_JAVASCRIPT: [(Library, &str, &str, bool); 6] = [
+    (Library::Google, "gemini-3.8-flash", "ApiError", false),
+    (Library::Cohere, "command-a-03-2025", "TooManyRequestsError", true),
+    (Library::Mistral, "mistral-large-latest", "SDKError", true),
+    (Library::Ollama, "llama3.1", "ResponseError", false),
+    (Library::Bedrock, BEDROCK_MODEL, "ServiceQuotaExceededException", true),
+    (Library::Mcp, "search_docs", "StreamableHTTPError", false),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_other_javascript_libraries_get_an_answer() {
+    let scene = Scene::standalone(policy(generous()), 1).await;
+    let calls = IN_JAVASCRIPT.map(|(library, model, ..)| call(&scene, library, model, false));
+    for (answer, (library, ..)) in
+        clients::calls_in_javascript(&calls).await.unwrap().iter().zip(IN_JAVASCRIPT)
+    {
+        assert_eq!(
+            (answer.status, answer.exception.as_deref()),
+            (Some(200), None),
+            "{library:?}: {answer:?}"
+        );
+        assert!(answer.text.as_ref().is_some_and(|text| !text.is_empty()), "{library:?}: {answer:?}");
+        let tally = scene.envoy.wait_for_journal_of(&format!("{library:?}"), 1).await.remove(0);
+        assert_eq!(tally.outcome, Outcome::Ok, "{library:?}: {tally:?}");
+    }
+    scene.envoy.assert_no_trap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_other_javascript_libraries_raise_their_own_errors() {
+    let scene = scene(quota("requests-per-day", "requests", 1, "day")).await;
+    for (library, model, exception, _) in IN_JAVASCRIPT {
+        use_up(&scene, &format!("{library:?}")).await;
+        let refused =
+            clients::calls_in_javascript(&[call(&scene, library, model, false)]).await.unwrap().remove(0);
+        assert_eq!(
+            (refused.exception.as_deref(), refused.status),
+            (Some(exception), Some(429)),
+            "{refused:?}"
+        );
+        let message = refused.message.as_deref().unwrap_or_default();
+        assert!(message.contains("Quota exceeded.") && message.contains("requests-per-day"), "{refused:?}");
+        assert!(!refused.attempts.is_empty());
+        assert!(statuses(&refused).iter().all(|status| *status == Some(429)), "{refused:?}");
+    }
+    scene.envoy.assert_no_trap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_other_javascript_libraries_that_try_again_wait_as_told() {
+    // Told three seconds at most: four are what Node keeps an idle connection for, by a timer that is noted as well.
+    let rate =
+        json!({"name": "rate", "meter": "requests", "rate": {"amount": 24, "per": "minute", "burst": 1}});
+    let scene = scene(rate).await;
+    for (library, model, ..) in IN_JAVASCRIPT.into_iter().filter(|(.., tries_again)| *tries_again) {
+        let call = call(&scene, library, model, true);
+        let outcomes = clients::calls_in_javascript(&[call.clone(), call]).await.unwrap();
+        assert_eq!(statuses(&outcomes[0]), [Some(200)], "{:?}", outcomes[0]);
+        let second = &outcomes[1];
+        assert_eq!(statuses(second).first(), Some(&Some(429)), "{second:?}");
+        assert_eq!(statuses(second).last(), Some(&Some(200)), "{second:?}");
+        assert_eq!(second.text, outcomes[0].text);
+        for attempt in second.attempts.iter().filter(|attempt| attempt.status == Some(429)) {
+            let told = attempt.headers["retry-after"].parse::<f64>().unwrap();
+            // AWS's makes a time of day of it, and waits for what is left until then.
+            let as_told = |wait: &f64| *wait <= told && told - wait < 0.5;
+            assert!(second.waits_s.iter().any(as_told), "{library:?}: told {told} s, {second:?}");
+        }
     }
 }
