@@ -10,8 +10,10 @@ mod context;
 mod decision;
 mod later;
 mod lease;
+mod lease_talk;
 mod plan;
 mod process;
+mod refusal;
 mod settle;
 mod take;
 #[cfg(test)]
@@ -29,7 +31,7 @@ use crate::time::Now;
 pub use adjust::{HOLD_S, Memory};
 pub use amounts::{Amounts, Demand};
 pub use decision::{Admission, Decision, Refusal, Reservation, Status, Undecided, Why};
-pub use lease::Asked;
+pub use lease_talk::Asked;
 use plan::Charge;
 pub use process::Process;
 pub use top_up::TopUp;
@@ -61,7 +63,7 @@ pub struct Limiter {
     /// The slot that was last searched for leases.
     searched: u32,
     /// What is to be said to the ledger.
-    asks: Vec<lease::Asked>,
+    asks: Vec<lease_talk::Asked>,
     /// The version of the slot in `old`, if it is the next that is changed.
     looked: Option<Expected>,
 }

@@ -8,8 +8,9 @@ use crate::time::NANOS_PER_SECOND;
 use super::change::Changed;
 use super::context::Context;
 use super::decision::Held;
-use super::lease::{Asked, line};
+use super::lease_talk::Asked;
 use super::plan::Charge;
+use super::refusal::{binding, refusal};
 use super::{Refusal, Status, Why};
 
 /// What taking did, account by account.
@@ -340,34 +341,4 @@ impl Context<'_> {
             spared: 0,
         }
     }
-}
-
-pub(super) fn refusal(limit: &Limit, charge: &Charge, (why, wait_ns): Over, status: &Status) -> Refusal {
-    let leases = why == Why::Unleased;
-    Refusal {
-        limit: charge.limit,
-        why,
-        wait_ns,
-        requested: charge.amount,
-        most: limit.most(),
-        remaining: status.remaining,
-        reset_ns: status.reset_ns,
-        account: if leases { line(charge.account, charge.cell) } else { charge.account },
-        queueable: leases || (limit.violation == Violation::Queue && why != Why::TooLarge),
-    }
-}
-
-/// The refusal that is told: the one that lasts longest. It can wait in a queue only if all of them can.
-pub(super) fn binding(first: Option<Refusal>, second: Refusal) -> Refusal {
-    let Some(first) = first else { return second };
-    let queueable = first.queueable && second.queueable;
-    let told = match (first.wait_ns, second.wait_ns) {
-        // A lease comes in no time: whatever else refuses is told.
-        _ if first.why == Why::Unleased => second,
-        _ if second.why == Why::Unleased => first,
-        (None, _) => first,
-        (Some(a), Some(b)) if a >= b => first,
-        _ => second,
-    };
-    Refusal { queueable, ..told }
 }

@@ -13,7 +13,7 @@ use super::change::{Changed, OfAccount};
 use super::context::Context;
 use super::decision::Held;
 use super::plan::Charge;
-use super::take::{binding, refusal};
+use super::refusal::{binding, refusal};
 use super::{Amounts, Limiter, Refusal, Reservation, Undecided, Why};
 
 /// What came of asking for more.
