@@ -138,9 +138,9 @@ fn own(name: &str, consumer: &str, terms: Value) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ledger_that_is_away_is_not_needed_while_the_lease_lasts_and_then_the_limit_decides() {
     let limits = json!([
-        own("closed", "alice", json!({"wait_ms": 200})),
-        own("open", "bob", json!({"wait_ms": 200, "allowance": 7})),
-        own("funded", "carol", json!({"wait_ms": 200, "allowance": 7, "funded": true})),
+        own("closed", "alice", json!({"wait_ms": 2000})),
+        own("open", "bob", json!({"wait_ms": 2000, "allowance": 7})),
+        own("funded", "carol", json!({"wait_ms": 2000, "allowance": 7, "funded": true})),
     ]);
     let fleet = Fleet::start(1, limits).await;
     let envoy = &fleet.envoys[0];
