@@ -7,7 +7,9 @@ set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
-tools=$root/.tools
+mkdir -p "$root/.tools"
+# Where it really is: several checkouts may share one by a link, and each of them may go.
+tools=$(cd "$root/.tools" && pwd -P)
 python_needed="3.11"
 node_needed=18
 
@@ -17,7 +19,7 @@ fail() { printf 'tools: error: %s\n' "$*" >&2; exit 1; }
 # Everything the installed set depends on: the pins, these scripts, the toolchain and where the set stands (a virtual
 # environment can't be moved; several checkouts may share one by a link).
 stamp_of_now() {
-    { (cd "$tools" && pwd -P); rustc --version 2>/dev/null || echo "no rustc"
+    { printf '%s\n' "$tools"; rustc --version 2>/dev/null || echo "no rustc"
       cat "$here/requirements.txt" "$here/package-lock.json" "$here/setup.sh" "$here/wasm-cargo"; } | sha256sum | cut -d ' ' -f 1
 }
 

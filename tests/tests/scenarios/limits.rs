@@ -150,17 +150,17 @@ async fn a_bucket_of_output_tokens_reserves_what_is_expected_and_charges_what_ca
         scene.envoy.wait_for_journal_of("exact", at).await;
     }
     assert_refused(&scene.envoy.send(&chat_of("exact", 100)).await, "output-rate");
-    // An answer that is longer than expected leaves a debt.
-    let long = chat_from("long").header("x-mock-output-tokens", 301);
-    assert_eq!(scene.envoy.send(&long).await.status, 200);
-    scene.envoy.wait_for_journal_of("long", 1).await;
-    assert_refused(&scene.envoy.send(&chat_of("long", 1)).await, "output-rate");
     // One that is shorter gives the rest back.
     for at in 1..=4_usize {
         let short = chat_from("short").header("x-mock-output-tokens", 50);
         assert_eq!(scene.envoy.send(&short).await.status, 200, "request {at}");
         scene.envoy.wait_for_journal_of("short", at).await;
     }
+    // An answer that is longer than expected leaves a debt. It comes last: whoever saw only it expects the next as long.
+    let long = chat_from("long").header("x-mock-output-tokens", 301);
+    assert_eq!(scene.envoy.send(&long).await.status, 200);
+    scene.envoy.wait_for_journal_of("long", 1).await;
+    assert_refused(&scene.envoy.send(&chat_of("long", 1)).await, "output-rate");
 }
 
 #[tokio::test(flavor = "multi_thread")]
