@@ -2,7 +2,7 @@
 
 use tollgate_core::answer::Rejection;
 use tollgate_core::billing::Charged;
-use tollgate_core::limiter::{Admission, Refusal, Why};
+use tollgate_core::limiter::Admission;
 use tollgate_core::policy::LimitId;
 use tollgate_wire::{Outcome, TallyOf};
 
@@ -49,7 +49,7 @@ pub(super) fn rejection(
 ) {
     state.metrics.count_labelled("tollgate_requests", &[("tier", tier), ("outcome", outcome)], 1);
     match rejection {
-        Rejection::Limit(Refusal { why: Why::Unleased | Why::Unreachable, .. }) => {
+        Rejection::Limit(refusal) if refusal.why.lacks_lease() => {
             state.metrics.count("tollgate_unleased", 1);
         }
         Rejection::Limit(refusal) => violation(worker, state, refusal.limit),

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use log::warn;
 use proxy_wasm::types::Action;
 use tollgate_core::answer::{self, Answer, Asker, Rejection, Shape};
-use tollgate_core::limiter::{Admission, Decision, Demand, Refusal, Undecided, Why};
+use tollgate_core::limiter::{Admission, Decision, Demand, Refusal, Undecided};
 use tollgate_core::policy::Standing;
 use tollgate_core::policy::config::{Contention, Enforcement};
 use tollgate_core::room::POLL_NS;
@@ -124,7 +124,7 @@ impl Stream {
 
     /// A limit has no room for the request: it waits where it can, and is refused else.
     fn over(&mut self, state: &mut State, refusal: &Refusal, demand: Demand) -> Action {
-        let unleased = matches!(refusal.why, Why::Unleased | Why::Unreachable);
+        let unleased = refusal.why.lacks_lease();
         if unleased && self.enforcement != Enforcement::On {
             // Nobody knows whether it would have been refused.
             return self.pass(state, Admission::default(), demand);

@@ -4,7 +4,6 @@
 use crate::limit::{Owner, Reader, Window, Writer};
 
 use super::holder::Holder;
-use super::terms::Terms;
 
 /// Most leases of one balance. More are of clock steps and changed calendars, and the oldest goes.
 const WINDOWS_MAX: usize = 4;
@@ -94,11 +93,6 @@ impl Leased {
         }
     }
 
-    /// True when one of them is to be spoken of to the ledger.
-    pub fn is_due(&self, now_ms: u64, terms: &Terms) -> bool {
-        self.all.iter().any(|lease| lease.holder.is_due(now_ms, terms))
-    }
-
     /// True when forgetting the leases changes nothing.
     pub fn at_rest(&self, now_ms: u64, wall_s: u32) -> bool {
         self.all.iter().all(|lease| {
@@ -116,7 +110,7 @@ impl Leased {
         self.all.iter().flat_map(|lease| lease.holder.owners())
     }
 
-    /// Appends the leases: about 110 bytes each, and what the key takes.
+    /// Appends the leases: about 80 bytes each, and what the key takes.
     pub(crate) fn write(&self, out: &mut Writer<'_>) {
         out.u32(self.limit);
         out.u8(self.key.len() as u8);

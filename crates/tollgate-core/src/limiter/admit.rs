@@ -43,7 +43,9 @@ impl Limiter {
             }
             Err(refusal) => Ok(Decision::Refuse(refusal)),
         };
-        if let Ok(Decision::Refuse(Refusal { why: Why::Unleased | Why::Unreachable, .. })) = &decision {
+        if let Ok(Decision::Refuse(refusal)) = &decision
+            && refusal.why.lacks_lease()
+        {
             self.want(policy, store, now, &charges, request)?;
         }
         (self.limits, self.charges) = (limits, charges);

@@ -41,6 +41,13 @@ pub enum Why {
     Unreachable,
 }
 
+impl Why {
+    /// True when nobody knows whether the limit has room: what is lacking is a lease.
+    pub const fn lacks_lease(self) -> bool {
+        matches!(self, Self::Unleased | Self::Unreachable)
+    }
+}
+
 /// The limit that binds, and how things stand with it. Amounts are in its meter's unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {

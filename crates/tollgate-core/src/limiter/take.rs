@@ -118,10 +118,10 @@ impl Context<'_> {
             }
             Ok(Fit::Beyond) => true,
             // Whom a limit would not stop does not wait for its lease either.
-            Err((Why::Unleased | Why::Unreachable, _)) if limit.violation == Violation::Shadow => {
+            Err((why, _)) if why.lacks_lease() && limit.violation == Violation::Shadow => {
                 return None;
             }
-            Err((Why::Unleased | Why::Unreachable, _)) if limit.violation == Violation::Warn => {
+            Err((why, _)) if why.lacks_lease() && limit.violation == Violation::Warn => {
                 self.charge_anyway(cell, limit, charge);
                 true
             }
@@ -285,7 +285,7 @@ impl Context<'_> {
 
     /// True while a first violation's grace lasts; begins it if this is the first. Only what would be refused is one.
     pub fn grace(&self, cell: &mut Cell, limit: &Limit, why: Why) -> bool {
-        let none = matches!(why, Why::TooLarge | Why::Unleased | Why::Unreachable);
+        let none = why == Why::TooLarge || why.lacks_lease();
         if limit.grace_s == 0 || limit.violation == Violation::Shadow || none {
             return false;
         }
