@@ -61,13 +61,9 @@ impl Books {
     }
 
     async fn entries(&self, consumer: Option<&str>) -> usize {
-        let query = EntriesQuery {
-            consumer: consumer.map(str::to_owned),
-            from_ms: None,
-            before_ms: None,
-            after: None,
-            limit: 1000,
-        };
+        let equals =
+            consumer.map(|consumer| (Dimension::Consumer, consumer.to_owned())).into_iter().collect();
+        let query = EntriesQuery { equals, limit: 1000, ..EntriesQuery::default() };
         self.store.entries(query).await.expect("entries").len()
     }
 

@@ -222,6 +222,13 @@ fn usage_is_a_table_with_totals() {
     assert_eq!(page["rows"][1]["consumer"], "bob");
     let bob: Value = serde_json::from_str(&ask(&["--json", "--consumer", "bob"])).unwrap();
     assert_eq!(bob["totals"]["requests"], 10);
+    let tools: Value =
+        serde_json::from_str(&ask(&["--json", "--by", "tool,workflow", "--tool", "", "--interface", ""]))
+            .unwrap();
+    assert_eq!(
+        (&tools["rows"][0]["tool"], &tools["totals"]["requests"]),
+        (&serde_json::json!(""), &serde_json::json!(30))
+    );
 }
 
 #[test]
@@ -241,6 +248,11 @@ fn entries_are_exported_whole() {
     let entries: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(entries.len(), 10);
     assert!(entries.iter().all(|entry| entry["consumer"] == "bob" && entry["worker"] == "w1"));
+    assert_eq!(
+        ask(&["--tool", "search", "--region", "eu"]).lines().count(),
+        1,
+        "only the names of the columns"
+    );
 }
 
 #[test]

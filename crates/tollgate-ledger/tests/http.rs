@@ -264,6 +264,22 @@ async fn usage_is_chosen_by_day_and_by_name() {
     assert_eq!(cost("consumer=bob").await, 2);
     assert_eq!(cost("model=gpt-5.4-mini&tier=free&provider=openai").await, 3);
     assert_eq!(cost("team=nobody").await, 0);
+    let called = Tally { tool: "search".into(), interface: "web".into(), region: "eu".into(), ..tally(4) };
+    ledger.store.ingest(batch(2, vec![Tally { workflow: "support".into(), ..called }])).await.unwrap();
+    assert_eq!(cost("tool=search").await, 4);
+    assert_eq!(cost("interface=web&workflow=support").await, 4);
+    assert_eq!(cost("tool=&workflow=").await, 3);
+    let rows = ledger.get("/v1/usage?group_by=tool,interface,workflow").await.json()["rows"].clone();
+    assert_eq!(
+        (&rows[1]["tool"], &rows[1]["interface"], &rows[1]["workflow"]),
+        (&json!("search"), &json!("web"), &json!("support"))
+    );
+    for (query, count) in
+        [("tool=search&region=eu", 1), ("region=us", 0), ("interface=&model=gpt-5.4-mini", 2)]
+    {
+        let entries = ledger.get(&format!("/v1/entries?{query}")).await.json()["entries"].clone();
+        assert_eq!(entries.as_array().unwrap().len(), count, "{query}");
+    }
     let rows = ledger.get("/v1/usage?window=day&group_by=window,consumer").await.json()["rows"].clone();
     assert_eq!((&rows[0]["window"], &rows[0]["consumer"]), (&json!("2026-11-23"), &json!("alice")));
     assert!(rows[0]["model"].is_null());

@@ -64,6 +64,8 @@ scenarios! {
     usage_by_day_shows_the_days,
     entries_come_back_whole_and_in_order,
     entries_are_paged_over_months,
+    usage_is_told_by_tool_workflow_and_interface,
+    entries_are_chosen_by_name_and_region,
     an_opening_is_what_other_processes_of_the_node_were_charged,
     an_opening_counts_in_the_windows_asked_for,
     an_opening_is_paged_without_loss,
@@ -252,7 +254,8 @@ async fn entries_are_paged_over_months(store: Books) {
     let tallies =
         (1..=40).map(|number| Tally { at_ms: varied_tally(number / 2).at_ms, ..varied_tally(number) });
     store.ingest(batch(1, tallies.collect())).await.unwrap();
-    let query = EntriesQuery { consumer: Some("alice".into()), limit: 1000, ..EntriesQuery::default() };
+    let equals = vec![(Dimension::Consumer, "alice".to_owned())];
+    let query = EntriesQuery { equals, limit: 1000, ..EntriesQuery::default() };
     let whole = store.entries(query.clone()).await.unwrap();
     assert_eq!(whole.len(), 10);
     let mut paged = Vec::new();
@@ -267,6 +270,53 @@ async fn entries_are_paged_over_months(store: Books) {
     let (from_ms, before_ms) = (Some(whole[2].tally.at_ms), Some(whole[7].tally.at_ms));
     let part = store.entries(EntriesQuery { from_ms, before_ms, ..query }).await.unwrap();
     assert_eq!(part, whole[2..7]);
+}
+
+/// A call of a tool, through an interface, in a workflow and a region.
+fn call_of(tool: &str, interface: &str, number: u64) -> Tally {
+    let (tool, interface) = (tool.to_owned(), interface.to_owned());
+    Tally { tool, interface, workflow: "support".into(), region: "eu".into(), ..tally(number) }
+}
+
+async fn usage_is_told_by_tool_workflow_and_interface(store: Books) {
+    let calls =
+        vec![call_of("search", "web", 1), call_of("search", "telegram", 2), call_of("weather", "web", 4)];
+    store.ingest(batch(1, [calls, vec![tally(8)]].concat())).await.unwrap();
+    let costs = async |dimension| {
+        let rows = store.usage(by(&[dimension])).await.unwrap().rows;
+        let text = |part: &KeyPart| match part {
+            KeyPart::Text(text) => text.clone(),
+            KeyPart::Window(start_ms) => panic!("{start_ms} is no name"),
+        };
+        rows.iter().map(|row| (text(&row.key[0]), row.sums.cost_nusd.0)).collect::<Vec<_>>()
+    };
+    let named =
+        |all: &[(&str, u64)]| all.iter().map(|(name, cost)| ((*name).to_owned(), *cost)).collect::<Vec<_>>();
+    assert_eq!(costs(Dimension::Tool).await, named(&[("", 8), ("search", 3), ("weather", 4)]));
+    assert_eq!(costs(Dimension::Interface).await, named(&[("", 8), ("telegram", 2), ("web", 5)]));
+    assert_eq!(costs(Dimension::Workflow).await, named(&[("", 8), ("support", 7)]));
+    let equals = vec![(Dimension::Tool, "search".to_owned()), (Dimension::Interface, "web".to_owned())];
+    let filter = UsageFilter { equals, ..UsageFilter::default() };
+    let report = store.usage(UsageQuery { filter, ..by(&[Dimension::Workflow]) }).await.unwrap();
+    assert_eq!((report.rows.len(), report.totals.cost_nusd), (1, NanoUsd(1)));
+}
+
+async fn entries_are_chosen_by_name_and_region(store: Books) {
+    let elsewhere = Tally { region: "us".into(), ..call_of("search", "web", 3) };
+    let tallies = vec![call_of("search", "web", 1), call_of("weather", "web", 2), elsewhere, tally(4)];
+    store.ingest(batch(1, tallies)).await.unwrap();
+    let chosen = async |equals: &[(Dimension, &str)], region: Option<&str>| {
+        let equals = equals.iter().map(|(dimension, value)| (*dimension, (*value).to_owned())).collect();
+        let query =
+            EntriesQuery { equals, region: region.map(str::to_owned), limit: 9, ..EntriesQuery::default() };
+        let entries = store.entries(query).await.unwrap();
+        entries.iter().map(|entry| entry.tally.cost_nusd.0).collect::<Vec<_>>()
+    };
+    assert_eq!(chosen(&[(Dimension::Tool, "search")], None).await, [1, 3]);
+    assert_eq!(chosen(&[(Dimension::Tool, "search"), (Dimension::Interface, "web")], Some("eu")).await, [1]);
+    assert_eq!(chosen(&[(Dimension::Workflow, "")], None).await, [4]);
+    assert_eq!(chosen(&[], Some("us")).await, [3]);
+    assert_eq!(chosen(&[(Dimension::Tool, "search"), (Dimension::Model, "x")], None).await, [0; 0]);
 }
 
 fn opening(windows: Vec<WindowRange>) -> OpeningQuery {

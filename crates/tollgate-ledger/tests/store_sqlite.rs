@@ -140,25 +140,34 @@ async fn the_audit_finds_an_entry_that_is_in_two_months() {
     assert_eq!(found[0].what, format!("entry {} is there twice", guid(1)));
 }
 
-/// What a database of the version before lacks is added, to the months that are there as well.
+/// What a database of an earlier version lacks is added, to the months that are there as well.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn books_of_an_earlier_version_are_brought_up_to_date() {
+    for (version, text) in [(3, earlier::version_3()), (4, earlier::version_4())] {
+        let (_folder, options, store) = open();
+        earlier::fill(&*store).await;
+        store.close().await;
+        Connection::open(&options.path).unwrap().execute_batch(&text).unwrap();
+        let audit = SqliteStore::audit_file(&options.path);
+        assert!(matches!(audit, Err(StoreError::TooOld { found, .. }) if found == version), "{audit:?}");
+        let store = SqliteStore::open(&options).unwrap();
+        earlier::assert_up_to_date(&store).await;
+        assert_eq!(SqliteStore::audit_file(&options.path).unwrap().differences, []);
+    }
+}
+
+/// A roll-up that was wrong is no more right afterwards than it was before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bringing_books_up_to_date_hides_no_difference() {
     let (_folder, options, store) = open();
-    store.ingest(batch(1, vec![tally(1)])).await.unwrap();
+    earlier::fill(&*store).await;
     store.close().await;
-    let table = format!("entries_{}", Month::of(NOON_MS).yyyymm());
-    let next = format!("entries_{}", Month::of(NOON_MS).next().yyyymm());
-    let before = format!(
-        "ALTER TABLE {table} DROP COLUMN exempt; DROP TABLE IF EXISTS {next}; DELETE FROM months WHERE yyyymm = {};
-         DELETE FROM schema_versions WHERE version >= 4",
-        Month::of(NOON_MS).next().yyyymm()
-    );
-    Connection::open(&options.path).unwrap().execute_batch(&before).unwrap();
-    assert!(matches!(SqliteStore::audit_file(&options.path), Err(StoreError::TooOld { found: 3, .. })));
-    let store = SqliteStore::open(&options).unwrap();
-    let exempt = Tally { exempt: true, ..tally(2) };
-    assert_eq!(store.ingest(batch(2, vec![exempt])).await.unwrap(), applied(1, 0, 2));
-    let flags: Vec<bool> = all_entries(&store).await.iter().map(|entry| entry.tally.exempt).collect();
-    assert_eq!(flags, [false, true]);
-    assert_eq!(SqliteStore::audit_file(&options.path).unwrap().differences, []);
+    let connection = Connection::open(&options.path).unwrap();
+    connection.execute_batch(&earlier::version_4()).unwrap();
+    connection
+        .execute_batch("UPDATE usage_windows SET output = output + 3 WHERE window_kind = 'day'")
+        .unwrap();
+    SqliteStore::open(&options).unwrap().close().await;
+    let found = SqliteStore::audit_file(&options.path).unwrap().differences;
+    assert!(!found.is_empty() && found.iter().all(|one| one.what.starts_with("usage of day")), "{found:#?}");
 }

@@ -99,6 +99,16 @@ pub struct TallyOf<S> {
     /// The model the client asked for.
     #[serde(skip_serializing_if = "is_empty")]
     pub model: S,
+    /// The tool the request calls. Ledgers of before it refuse a tally that has one: they are updated before the Envoys. So
+    /// with `interface` and `region`.
+    #[serde(skip_serializing_if = "is_empty")]
+    pub tool: S,
+    /// What the client speaks through: `web`, `telegram`.
+    #[serde(skip_serializing_if = "is_empty")]
+    pub interface: S,
+    /// Where the client is.
+    #[serde(skip_serializing_if = "is_empty")]
+    pub region: S,
     /// HTTP status the client got; 0 when it got none.
     pub status: u16,
     /// How it ended.
@@ -183,6 +193,27 @@ mod tests {
         assert_eq!(serde_json::from_str::<Tally>(golden).unwrap(), tally);
         let borrowed: TallyOf<&str> = serde_json::from_str(golden).unwrap();
         assert_eq!(serde_json::to_string(&borrowed).unwrap(), golden);
+    }
+
+    #[test]
+    fn the_golden_bytes_of_a_call_of_a_tool_do_not_change() {
+        let tally = Tally {
+            id: "01900000-0000-7000-8000-000000000001".into(),
+            at_ms: 1_795_305_600_000,
+            consumer: "alice".into(),
+            action: "answer".into(),
+            workflow: "support".into(),
+            provider: "mcp".into(),
+            tool: "search".into(),
+            interface: "telegram".into(),
+            region: "eu".into(),
+            status: 200,
+            requests: 1,
+            ..Tally::default()
+        };
+        let golden = r#"{"id":"01900000-0000-7000-8000-000000000001","at_ms":1795305600000,"consumer":"alice","action":"answer","workflow":"support","provider":"mcp","tool":"search","interface":"telegram","region":"eu","status":200,"outcome":"ok"}"#;
+        assert_eq!(serde_json::to_string(&tally).unwrap(), golden);
+        assert_eq!(serde_json::from_str::<Tally>(golden).unwrap(), tally);
     }
 
     #[test]

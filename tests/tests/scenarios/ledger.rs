@@ -153,6 +153,54 @@ async fn a_new_envoy_goes_on_where_the_old_one_was() {
     scene.envoy.assert_no_trap();
 }
 
+/// No limit looks at any of it: the books alone want to know.
+#[tokio::test(flavor = "multi_thread")]
+async fn usage_is_told_by_tool_interface_workflow_and_action() {
+    let mut scene = LedgerScene::example(2, |policy| {
+        unlimited(policy);
+        policy["identity"]["interface"] = json!([{"header": "x-interface"}]);
+        policy["identity"]["region"] = json!([{"header": "x-region"}]);
+        policy.retain(|section, _| {
+            !["actions", "workflows", "policies", "default_policy"].contains(&section.as_str())
+        });
+    })
+    .await;
+    scene.config.push_route(json!({
+        "match": {"prefix": "/support/"},
+        "route": {"cluster": "models", "prefix_rewrite": "/"},
+        "metadata": {"filter_metadata": {"tollgate": {"workflow": "support", "action": "answer"}}},
+    }));
+    scene.envoy = Envoy::start(&scene.config, 2).await.unwrap();
+    let call = |tool: &str, interface: &str| {
+        let params = json!({"name": tool, "arguments": {}});
+        let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params});
+        Call::post("/support/mcp", &body)
+            .key(ENTERPRISE_KEY)
+            .header("accept", "application/json, text/event-stream")
+            .header("x-interface", interface)
+            .header("x-region", "eu")
+    };
+    for (tool, interface) in [("search", "telegram"), ("search", "web"), ("weather", "telegram")] {
+        assert_eq!(scene.envoy.send(&call(tool, interface)).await.status, 200);
+    }
+    scene.ledger.wait_for_requests(3).await;
+    let requests = async |dimension: &str| {
+        let page = scene.ledger.get(&format!("/v1/usage?group_by={dimension}")).await;
+        let rows = page["rows"].as_array().cloned().unwrap_or_default();
+        rows.iter().map(|row| json!([row[dimension], row["requests"]])).collect::<Vec<_>>()
+    };
+    assert_eq!(requests("tool").await, [json!(["search", 2]), json!(["weather", 1])]);
+    assert_eq!(requests("interface").await, [json!(["telegram", 2]), json!(["web", 1])]);
+    assert_eq!(requests("workflow").await, [json!(["support", 3])]);
+    assert_eq!(requests("action").await, [json!(["answer", 3])]);
+    let table = scene.ledger.command(&["usage", "--by", "tool", "--interface", "web"]).unwrap();
+    assert!(table.contains("search") && !table.contains("weather"), "{table}");
+    let entries = scene.ledger.get("/v1/entries?tool=weather&region=eu").await["entries"].clone();
+    assert_eq!(entries.as_array().map(Vec::len), Some(1), "{entries}");
+    assert_eq!(scene.ledger.audit().unwrap(), 3);
+    scene.envoy.assert_no_trap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn refusals_are_in_the_books_and_cost_nothing() {
     let scene = LedgerScene::example(2, |policy| {

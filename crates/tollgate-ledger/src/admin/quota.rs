@@ -23,7 +23,7 @@ pub const UNITS_MAX: u64 = 1_000_000_000_000_000;
 const NAME_BYTES_MAX: usize = 256;
 
 /// Attributes that a record can be keyed by: those that the roll-up knows.
-const KEYS: [Dimension; 7] = [
+const KEYS: [Dimension; 10] = [
     Dimension::Consumer,
     Dimension::Team,
     Dimension::Project,
@@ -31,6 +31,9 @@ const KEYS: [Dimension; 7] = [
     Dimension::Provider,
     Dimension::Model,
     Dimension::Action,
+    Dimension::Workflow,
+    Dimension::Tool,
+    Dimension::Interface,
 ];
 
 /// What a quota counts.

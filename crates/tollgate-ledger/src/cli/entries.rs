@@ -11,14 +11,15 @@ pub(super) fn entries(args: &EntriesArgs, out: &mut dyn Write) -> Answer {
     let client = Client::new(&args.ledger)?;
     let mut cursor: Option<String> = None;
     loop {
-        let query = [
-            ("consumer", args.consumer.as_deref()),
+        let mut query = vec![
+            ("region", args.region.as_deref()),
             ("from", args.from.as_deref()),
             ("to", args.to.as_deref()),
             ("format", Some(args.format.as_str())),
             ("limit", Some(PAGE)),
             ("cursor", cursor.as_deref()),
         ];
+        query.extend(args.names.query());
         let response = client.get("/v1/entries", &query)?;
         let first = cursor.is_none();
         cursor = if args.format == "csv" {

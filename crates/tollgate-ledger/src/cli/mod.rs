@@ -8,6 +8,7 @@ mod database;
 mod entries;
 mod filters;
 mod lease;
+mod names;
 mod overall;
 mod quota;
 mod replay;
@@ -26,6 +27,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::service::{Clock, TlsOptions};
 use database::DatabaseArgs;
+use names::NamesArgs;
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -243,21 +245,11 @@ struct UsageArgs {
     /// Last day, included
     #[arg(long, value_name = "DATE")]
     to: Option<String>,
-    /// What to group by: window, consumer, team, project, tier, provider, model, action
-    #[arg(long, value_name = "LIST", default_value = "consumer,model")]
+    /// What to group by: window, consumer, team, project, tier, provider, model, action, workflow, tool, interface
+    #[arg(long, visible_alias = "by", value_name = "LIST", default_value = "consumer,model")]
     group_by: String,
-    /// Only this consumer
-    #[arg(long)]
-    consumer: Option<String>,
-    /// Only this team
-    #[arg(long)]
-    team: Option<String>,
-    /// Only this tier
-    #[arg(long)]
-    tier: Option<String>,
-    /// Only this model
-    #[arg(long)]
-    model: Option<String>,
+    #[command(flatten)]
+    names: NamesArgs,
     /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
@@ -267,9 +259,11 @@ struct UsageArgs {
 struct EntriesArgs {
     #[command(flatten)]
     ledger: LedgerArgs,
-    /// Only this consumer's
+    #[command(flatten)]
+    names: NamesArgs,
+    /// Only this region
     #[arg(long)]
-    consumer: Option<String>,
+    region: Option<String>,
     /// First day, as 2026-11-01 (UTC), or moment, as 2026-11-01T15:00:00Z
     #[arg(long, value_name = "DATE")]
     from: Option<String>,

@@ -27,18 +27,15 @@ fn fetch(args: &UsageArgs) -> Result<UsagePage, super::client::ClientError> {
     let mut rows: Vec<UsageGroup> = Vec::new();
     let mut cursor: Option<String> = None;
     loop {
-        let query = [
+        let mut query = vec![
             ("window", Some(args.window.as_str())),
             ("from", args.from.as_deref()),
             ("to", args.to.as_deref()),
             ("group_by", Some(args.group_by.as_str())),
-            ("consumer", args.consumer.as_deref()),
-            ("team", args.team.as_deref()),
-            ("tier", args.tier.as_deref()),
-            ("model", args.model.as_deref()),
             ("limit", Some(PAGE)),
             ("cursor", cursor.as_deref()),
         ];
+        query.extend(args.names.query());
         let mut page: UsagePage = Client::json(client.get("/v1/usage", &query)?)?;
         rows.append(&mut page.rows);
         cursor = page.next.take();

@@ -43,6 +43,12 @@ pub struct CheckWanted {
     pub model: String,
     /// The action.
     pub action: String,
+    /// The workflow.
+    pub workflow: String,
+    /// The tool.
+    pub tool: String,
+    /// The interface.
+    pub interface: String,
     /// Input tokens.
     pub input: u64,
     /// Output tokens.
@@ -200,6 +206,9 @@ fn attributes(wanted: &CheckWanted, consumer: &Consumer, now_ms: u64) -> HashMap
         (Dimension::Provider, wanted.provider.clone()),
         (Dimension::Model, wanted.model.clone()),
         (Dimension::Action, wanted.action.clone()),
+        (Dimension::Workflow, wanted.workflow.clone()),
+        (Dimension::Tool, wanted.tool.clone()),
+        (Dimension::Interface, wanted.interface.clone()),
     ])
 }
 

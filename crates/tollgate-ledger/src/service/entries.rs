@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
 use super::{AppState, cursor, openapi, problem::Problem, range, usage::page_size};
-use crate::store::{EntriesQuery, Entry};
+use crate::store::{Dimension, EntriesQuery, Entry};
 
 const PAGE: usize = 1000;
 const PAGE_MAX: usize = 10_000;
@@ -23,6 +23,26 @@ const NEXT_CURSOR: HeaderName = HeaderName::from_static("x-next-cursor");
 pub(super) struct EntriesParams {
     /// Only this consumer's.
     consumer: Option<String>,
+    /// Only this team's.
+    team: Option<String>,
+    /// Only this project's.
+    project: Option<String>,
+    /// Only this tier.
+    tier: Option<String>,
+    /// Only this provider.
+    provider: Option<String>,
+    /// Only this model.
+    model: Option<String>,
+    /// Only this action.
+    action: Option<String>,
+    /// Only this workflow.
+    workflow: Option<String>,
+    /// Only this tool.
+    tool: Option<String>,
+    /// Only this interface.
+    interface: Option<String>,
+    /// Only this region.
+    region: Option<String>,
     /// First day, as 2026-11-01 in UTC, or first moment, as 2026-11-01T15:00:00Z.
     from: Option<String>,
     /// Last day, included, or the moment at which to end.
@@ -70,8 +90,21 @@ pub(super) async fn entries(
         Some(_) => return Err(Problem::bad_request("format is json or csv")),
     };
     let limit = page_size(params.limit, PAGE, PAGE_MAX)?;
+    let equals = [
+        (Dimension::Consumer, params.consumer),
+        (Dimension::Team, params.team),
+        (Dimension::Project, params.project),
+        (Dimension::Tier, params.tier),
+        (Dimension::Provider, params.provider),
+        (Dimension::Model, params.model),
+        (Dimension::Action, params.action),
+        (Dimension::Workflow, params.workflow),
+        (Dimension::Tool, params.tool),
+        (Dimension::Interface, params.interface),
+    ];
     let query = EntriesQuery {
-        consumer: params.consumer,
+        equals: equals.into_iter().filter_map(|(dimension, value)| Some((dimension, value?))).collect(),
+        region: params.region,
         from_ms: range::from_ms(params.from.as_deref())?,
         before_ms: range::before_ms(params.to.as_deref())?,
         after: params.cursor.as_deref().map(cursor::decode).transpose()?,
@@ -98,7 +131,7 @@ fn as_csv(entries: &[Entry], next: Option<String>) -> Result<Response, Problem> 
 }
 
 /// The columns of the CSV, in order.
-pub const CSV_COLUMNS: [&str; 31] = [
+pub const CSV_COLUMNS: [&str; 34] = [
     "id",
     "at_ms",
     "consumer",
@@ -111,6 +144,9 @@ pub const CSV_COLUMNS: [&str; 31] = [
     "workflow",
     "provider",
     "model",
+    "tool",
+    "interface",
+    "region",
     "status",
     "outcome",
     "refused_by",
@@ -141,7 +177,7 @@ fn write_csv(entries: &[Entry]) -> Result<Vec<u8>, Box<dyn std::error::Error + S
     Ok(writer.into_inner()?)
 }
 
-fn record(entry: &Entry) -> [String; 31] {
+fn record(entry: &Entry) -> [String; 34] {
     let tally = &entry.tally;
     let warnings: Vec<String> =
         tally.warnings.iter().map(|warning| format!("{}:{}", warning.limit, warning.percent)).collect();
@@ -158,6 +194,9 @@ fn record(entry: &Entry) -> [String; 31] {
         text(&tally.workflow),
         text(&tally.provider),
         text(&tally.model),
+        text(&tally.tool),
+        text(&tally.interface),
+        text(&tally.region),
         tally.status.to_string(),
         tally.outcome.as_str().to_owned(),
         text(&tally.refused_by),

@@ -32,6 +32,12 @@ pub(super) struct UsageParams {
     model: Option<String>,
     /// Only this action.
     action: Option<String>,
+    /// Only this workflow.
+    workflow: Option<String>,
+    /// Only this tool.
+    tool: Option<String>,
+    /// Only this interface.
+    interface: Option<String>,
     /// `day` or `month` (default): the windows to add up, in UTC.
     #[param(value_type = Option<WindowKind>)]
     window: Option<String>,
@@ -39,7 +45,8 @@ pub(super) struct UsageParams {
     from: Option<String>,
     /// Last day, included.
     to: Option<String>,
-    /// Comma-separated: window, consumer, team, project, tier, provider, model, action. Default: consumer,model.
+    /// Comma-separated: window, consumer, team, project, tier, provider, model, action, workflow, tool,
+    /// interface. Default: consumer,model.
     group_by: Option<String>,
     /// Rows in the page, 1 to 10000. Default: 1000.
     limit: Option<usize>,
@@ -90,6 +97,15 @@ pub struct UsageGroup {
     /// Action.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<String>,
+    /// Workflow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workflow: Option<String>,
+    /// Tool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool: Option<String>,
+    /// Interface.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface: Option<String>,
     /// What the group used.
     #[serde(flatten)]
     pub sums: Sums,
@@ -140,6 +156,9 @@ fn query(params: UsageParams) -> Result<UsageQuery, Problem> {
         (Dimension::Provider, params.provider),
         (Dimension::Model, params.model),
         (Dimension::Action, params.action),
+        (Dimension::Workflow, params.workflow),
+        (Dimension::Tool, params.tool),
+        (Dimension::Interface, params.interface),
     ];
     let filter = UsageFilter {
         from_ms: range::from_ms(params.from.as_deref())?.map(|ms| kind.start_ms(ms)),
@@ -203,6 +222,9 @@ impl UsageGroup {
             Dimension::Provider => &mut self.provider,
             Dimension::Model => &mut self.model,
             Dimension::Action => &mut self.action,
+            Dimension::Workflow => &mut self.workflow,
+            Dimension::Tool => &mut self.tool,
+            Dimension::Interface => &mut self.interface,
         }
     }
 
@@ -217,6 +239,9 @@ impl UsageGroup {
             Dimension::Provider => &self.provider,
             Dimension::Model => &self.model,
             Dimension::Action => &self.action,
+            Dimension::Workflow => &self.workflow,
+            Dimension::Tool => &self.tool,
+            Dimension::Interface => &self.interface,
         };
         value.as_deref().unwrap_or_default()
     }

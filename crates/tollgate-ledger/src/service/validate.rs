@@ -127,6 +127,9 @@ fn check_names(tally: &Tally) -> Result<(), (&'static str, String)> {
         ("workflow", &tally.workflow),
         ("provider", &tally.provider),
         ("model", &tally.model),
+        ("tool", &tally.tool),
+        ("interface", &tally.interface),
+        ("region", &tally.region),
         ("refused_by", &tally.refused_by),
     ];
     for (field, name) in names {
@@ -250,6 +253,10 @@ mod tests {
         assert_eq!(with(|t| t.at_ms = oldest - 1), Some((Some(1), "at_ms")));
         assert_eq!(with(|t| t.consumer = "x".repeat(NAME_BYTES_MAX)), None);
         assert_eq!(with(|t| t.consumer = "x".repeat(NAME_BYTES_MAX + 1)), Some((Some(1), "consumer")));
+        assert_eq!(with(|t| t.tool = "x".repeat(NAME_BYTES_MAX)), None);
+        assert_eq!(with(|t| t.tool = "x".repeat(NAME_BYTES_MAX + 1)), Some((Some(1), "tool")));
+        assert_eq!(with(|t| t.interface = "x".repeat(NAME_BYTES_MAX + 1)), Some((Some(1), "interface")));
+        assert_eq!(with(|t| t.region = "x".repeat(NAME_BYTES_MAX + 1)), Some((Some(1), "region")));
         assert_eq!(with(|t| t.input = TokenCount(TOKENS_MAX)), None);
         assert_eq!(with(|t| t.input = TokenCount(TOKENS_MAX + 1)), Some((Some(1), "input")));
         assert_eq!(with(|t| t.cost_nusd = NanoUsd(COST_MAX)), None);

@@ -151,7 +151,9 @@ impl Books {
 
     fn entries(&self, query: &EntriesQuery) -> Vec<Entry> {
         let matches = |entry: &&Entry| {
-            query.consumer.as_ref().is_none_or(|consumer| entry.tally.consumer == *consumer)
+            query.equals.iter().all(|(dimension, value)| {
+                part(*dimension, entry.tally.at_ms, &entry.tally) == KeyPart::Text(value.clone())
+            }) && query.region.as_ref().is_none_or(|region| entry.tally.region == *region)
                 && query.from_ms.is_none_or(|from| entry.tally.at_ms >= from)
                 && query.before_ms.is_none_or(|before| entry.tally.at_ms < before)
                 && query.after.as_ref().is_none_or(|after| entry.cursor() > *after)
@@ -221,6 +223,9 @@ fn part(dimension: Dimension, start_ms: u64, tally: &Tally) -> KeyPart {
         Dimension::Provider => &tally.provider,
         Dimension::Model => &tally.model,
         Dimension::Action => &tally.action,
+        Dimension::Workflow => &tally.workflow,
+        Dimension::Tool => &tally.tool,
+        Dimension::Interface => &tally.interface,
     };
     KeyPart::Text(text.clone())
 }

@@ -64,11 +64,17 @@ pub enum Dimension {
     Model,
     /// The route's action.
     Action,
+    /// The route's workflow.
+    Workflow,
+    /// The tool called.
+    Tool,
+    /// What the client speaks through.
+    Interface,
 }
 
 impl Dimension {
     /// All of them, in the order of the table.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::Window,
         Self::Consumer,
         Self::Team,
@@ -77,6 +83,9 @@ impl Dimension {
         Self::Provider,
         Self::Model,
         Self::Action,
+        Self::Workflow,
+        Self::Tool,
+        Self::Interface,
     ];
 
     /// The name in the API.
@@ -90,6 +99,9 @@ impl Dimension {
             Self::Provider => "provider",
             Self::Model => "model",
             Self::Action => "action",
+            Self::Workflow => "workflow",
+            Self::Tool => "tool",
+            Self::Interface => "interface",
         }
     }
 
@@ -156,8 +168,10 @@ pub struct UsageReport {
 /// Asks for entries.
 #[derive(Clone, Debug, Default)]
 pub struct EntriesQuery {
-    /// Only this consumer's.
-    pub consumer: Option<String>,
+    /// Exact values of dimensions other than the window.
+    pub equals: Vec<(Dimension, String)>,
+    /// Only of this region, which entries know and usage does not.
+    pub region: Option<String>,
     /// Decided here or later, milliseconds.
     pub from_ms: Option<u64>,
     /// Decided before this, milliseconds.

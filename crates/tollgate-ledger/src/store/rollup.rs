@@ -99,6 +99,12 @@ pub struct UsageKey<'a> {
     pub model: &'a str,
     /// Action.
     pub action: &'a str,
+    /// Workflow.
+    pub workflow: &'a str,
+    /// Tool.
+    pub tool: &'a str,
+    /// Interface.
+    pub interface: &'a str,
 }
 
 impl<'a> UsageKey<'a> {
@@ -114,6 +120,9 @@ impl<'a> UsageKey<'a> {
             provider: &tally.provider,
             model: &tally.model,
             action: &tally.action,
+            workflow: &tally.workflow,
+            tool: &tally.tool,
+            interface: &tally.interface,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod earlier;
 pub mod http;
 pub mod leases;
 pub mod postgres;
@@ -129,6 +130,10 @@ pub fn varied_tally(number: u64) -> Tally {
         action: pick(&["", "translate"], number / 7),
         provider: pick(&["openai", "anthropic"], number / 2),
         model: pick(&["a", "b", "C"], number / 3),
+        workflow: pick(&["", "report"], number / 8),
+        tool: pick(&["", "search", "weather"], number / 2),
+        interface: pick(&["web", "telegram", ""], number / 5),
+        region: pick(&["eu", ""], number),
         status: 200,
         outcome: outcomes[(number % 5) as usize],
         requests: 1 + (number % 3) as u32,

@@ -128,7 +128,8 @@ fn reads(config: &Config, limits: &[Limit], pricing: &Pricing, counts_body: bool
             || looks_at(Dimension::Model)
             || looks_at(Dimension::Tool),
         route: looks_at(Dimension::Route),
-        route_metadata: critical
+        route_metadata: config.ledger.is_some()
+            || critical
             || !config.policies.is_empty()
             || !config.actions.is_empty()
             || !config.workflows.is_empty()

@@ -158,6 +158,15 @@ pub(in crate::service) struct TallyDoc {
     /// The model asked for.
     #[schema(required = false)]
     model: String,
+    /// The tool called.
+    #[schema(required = false)]
+    tool: String,
+    /// What the client speaks through.
+    #[schema(required = false)]
+    interface: String,
+    /// Where the client is.
+    #[schema(required = false)]
+    region: String,
     /// HTTP status the client got; 0 when it got none.
     status: u16,
     /// How it ended.

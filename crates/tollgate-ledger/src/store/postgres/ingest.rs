@@ -14,6 +14,7 @@ use tollgate_wire::{NanoUsd, Tally};
 
 use super::retry::failed;
 use crate::calendar::{DAY_MS, Month};
+use crate::store::sql::report::USAGE_KEY as KEY;
 use crate::store::sql::{months, strange};
 use crate::store::{Alert, Applied, Batch, Ingested, StoreError, rollup};
 
@@ -22,7 +23,7 @@ use crate::store::{Alert, Applied, Batch, Ingested, StoreError, rollup};
 const SHARDS: i16 = 8;
 
 /// Columns of a tally and their types, in the order of the parameters from [`FIRST_COLUMN`] on.
-const COLUMNS: [(&str, &str); 27] = [
+const COLUMNS: [(&str, &str); 30] = [
     ("entry_id", "text"),
     ("at_ms", "bigint"),
     ("consumer", "text"),
@@ -50,13 +51,13 @@ const COLUMNS: [(&str, &str); 27] = [
     ("unknown_price", "smallint"),
     ("warnings", "text"),
     ("exempt", "smallint"),
+    ("tool", "text"),
+    ("interface", "text"),
+    ("region", "text"),
 ];
 
 /// Parameters before the columns: see [`HEAD`] and [`noted`].
 const FIRST_COLUMN: usize = 11;
-
-/// What usage is keyed by within a window.
-const KEY: &str = "consumer, team, project, tier, provider, model, action";
 
 /// A batch as the statement takes it.
 pub(super) struct Prepared {
@@ -171,6 +172,9 @@ fn columns(tallies: &[&Tally]) -> Result<Vec<Column>, StoreError> {
         Box::new(tallies.iter().map(|tally| i16::from(tally.unknown_price)).collect::<Vec<_>>()),
         Box::new(warnings.collect::<Result<Vec<_>, _>>()?),
         Box::new(tallies.iter().map(|tally| i16::from(tally.exempt)).collect::<Vec<_>>()),
+        text(|tally| &tally.tool),
+        text(|tally| &tally.interface),
+        text(|tally| &tally.region),
     ])
 }
 

@@ -28,7 +28,10 @@ CREATE TABLE entries_YYYYMM (
   price_version  BIGINT   NOT NULL,
   unknown_price  SMALLINT NOT NULL,
   warnings       TEXT     NOT NULL,
-  exempt         SMALLINT NOT NULL
+  exempt         SMALLINT NOT NULL,
+  tool           TEXT     NOT NULL,
+  interface      TEXT     NOT NULL,
+  region         TEXT     NOT NULL
 );
 CREATE INDEX entries_YYYYMM_at ON entries_YYYYMM (at_ms, source_id);
 CREATE INDEX entries_YYYYMM_consumer ON entries_YYYYMM (consumer, at_ms);

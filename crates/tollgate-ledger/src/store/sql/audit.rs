@@ -6,12 +6,11 @@
 
 use tollgate_wire::NanoUsd;
 
-use super::report::{SUM_COLUMNS, summed, sums};
+use super::report::{SUM_COLUMNS, USAGE_KEY as KEY, summed, sums};
 use super::{Row, Sql, admin, months};
 use crate::calendar::{DAY_MS, Month};
 use crate::store::{AuditReport, Chain, DIFFERENCES_MAX, Difference, StoreError, Sums, TrailQuery};
 
-const KEY: &str = "consumer, team, project, tier, provider, model, action";
 const DOING: &str = "auditing";
 
 /// See [`crate::store::Store::audit`].
@@ -143,9 +142,11 @@ fn half_join(left: &str, right: &str, with_sums: bool) -> String {
 
 fn difference(row: &Row, entries_first: bool) -> Result<Difference, StoreError> {
     let (kind, start_ms) = (row.text(0)?, row.int(1)?);
-    let key: Vec<String> = (2..9).map(|at| row.text(at)).collect::<Result<_, _>>()?;
-    let here = describe(&sums(row, 9)?);
-    let there = if row.is_null(20) { "nothing".into() } else { describe(&sums(row, 21)?) };
+    let here_at = 2 + KEY.split(", ").count();
+    let there_at = here_at + SUM_COLUMNS.len();
+    let key: Vec<String> = (2..here_at).map(|at| row.text(at)).collect::<Result<_, _>>()?;
+    let here = describe(&sums(row, here_at)?);
+    let there = if row.is_null(there_at) { "nothing".into() } else { describe(&sums(row, there_at + 1)?) };
     let (entries, books) = if entries_first { (here, there) } else { (there, here) };
     let date = crate::calendar::date_of(start_ms);
     Ok(Difference { what: format!("usage of {kind} {date}, {KEY} = {}", key.join("/")), entries, books })

@@ -22,11 +22,15 @@ pub(super) const SUM_COLUMNS: [&str; 11] = [
     "credits",
 ];
 
+/// What usage is keyed by within a window.
+pub(in crate::store) const USAGE_KEY: &str =
+    "consumer, team, project, tier, provider, model, action, workflow, tool, interface";
+
 /// Columns of an entry, in the order of [`entry`].
 const ENTRY_COLUMNS: &str = "e.entry_id, e.at_ms, e.consumer, e.team, e.project, e.tier, e.route, e.policy, e.action,
     e.workflow, e.provider, e.model, e.status, e.outcome, e.refused_by, e.requests, e.input, e.cache_read,
     e.cache_write, e.output, e.reasoning, e.cost_nusd, e.credits, e.price_version, e.unknown_price, e.warnings,
-    e.exempt, s.process, s.worker, s.node, e.seq";
+    e.exempt, e.tool, e.interface, e.region, s.process, s.worker, s.node, e.seq";
 
 /// The sums over a group, zero where there is none.
 pub(super) fn summed() -> String {
@@ -145,9 +149,10 @@ pub(in crate::store) async fn entries(
 
 fn entries_of(table: &str, query: &EntriesQuery, from_ms: Option<u64>, limit: usize) -> (String, Vec<Cell>) {
     let mut conditions = Conditions::default();
-    if let Some(consumer) = &query.consumer {
-        conditions.compare("consumer", "=", consumer.as_str());
+    for (dimension, value) in &query.equals {
+        conditions.compare(column(*dimension), "=", value.as_str());
     }
+    conditions.compare_if("region", "=", query.region.as_deref());
     if let Some(from) = from_ms {
         conditions.compare("at_ms", ">=", from);
     }
@@ -170,10 +175,10 @@ fn entries_of(table: &str, query: &EntriesQuery, from_ms: Option<u64>, limit: us
 fn entry(row: &Row) -> Result<Entry, StoreError> {
     Ok(Entry {
         tally: tally(row)?,
-        process: row.text(27)?,
-        worker: row.text(28)?,
-        node: row.text(29)?,
-        seq: row.int(30)?,
+        process: row.text(30)?,
+        worker: row.text(31)?,
+        node: row.text(32)?,
+        seq: row.int(33)?,
     })
 }
 
@@ -206,6 +211,9 @@ fn tally(row: &Row) -> Result<Tally, StoreError> {
         unknown_price: row.int(24)? != 0,
         warnings: from_json(row, 25, |text| if text.is_empty() { "[]".into() } else { text })?,
         exempt: row.int(26)? != 0,
+        tool: row.text(27)?,
+        interface: row.text(28)?,
+        region: row.text(29)?,
     })
 }
 

@@ -5,20 +5,26 @@
 use super::{Sql, months};
 use crate::store::StoreError;
 
-/// The schema's history. A version is never changed once released; a new one is added. A text about [`MONTH`] is about every
-/// month that is there.
+/// The schema's history. A version is never changed once released; a new one is added. A statement about [`MONTH`] runs for
+/// every month that is there.
 const MIGRATIONS: &[(u32, &str)] = &[
     (1, include_str!("../schema/0001_books.sql")),
     (2, include_str!("../schema/0002_admin.sql")),
     (3, include_str!("../schema/0003_leases.sql")),
     (4, include_str!("../schema/0004_exempt.sql")),
+    (5, include_str!("../schema/0005_dimensions.sql")),
 ];
 
 /// Stands for the name of a month's table.
 pub(in crate::store) const MONTH: &str = "entries_YYYYMM";
 
+/// Stands for a month's first millisecond.
+const MONTH_MS: &str = "MONTH_MS";
+
 /// A month of the audit trail.
 pub(in crate::store) const ENTRIES: &str = include_str!("../schema/entries.sql");
+
+const CHANGING: &str = "changing the schema";
 
 /// The latest version.
 pub(in crate::store) fn latest() -> u32 {
@@ -55,12 +61,16 @@ pub(in crate::store) async fn migrate(sql: &mut dyn Sql, engine: &Dialect) -> Re
         return Err(StoreError::TooNew { found, known });
     }
     for (version, text) in missing(&applied) {
-        if is_of_months(text) {
-            for month in months::present(sql).await? {
-                run(sql, engine, &text.replace(MONTH, &months::table(month))).await?;
+        for statement in statements(&engine.adapt(text)) {
+            if !statement.contains(MONTH) {
+                sql.execute(CHANGING, &statement, &[]).await?;
+                continue;
             }
-        } else {
-            run(sql, engine, text).await?;
+            for month in months::present(sql).await? {
+                let statement = statement.replace(MONTH, &months::table(month));
+                let statement = statement.replace(MONTH_MS, &month.start_ms().to_string());
+                sql.execute(CHANGING, &statement, &[]).await?;
+            }
         }
         let note = "INSERT INTO schema_versions (version) VALUES (?1)";
         sql.execute("migrating the database", note, &[version.into()]).await?;
@@ -68,15 +78,10 @@ pub(in crate::store) async fn migrate(sql: &mut dyn Sql, engine: &Dialect) -> Re
     Ok(())
 }
 
-/// True for a text whose statements, not only its comments, are about every month.
-fn is_of_months(text: &str) -> bool {
-    statements(text).iter().any(|statement| statement.contains(MONTH))
-}
-
 /// Runs a text of several statements.
 pub(in crate::store) async fn run(sql: &mut dyn Sql, engine: &Dialect, text: &str) -> Result<(), StoreError> {
     for statement in statements(&engine.adapt(text)) {
-        sql.execute("changing the schema", &statement, &[]).await?;
+        sql.execute(CHANGING, &statement, &[]).await?;
     }
     Ok(())
 }

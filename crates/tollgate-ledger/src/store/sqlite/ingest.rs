@@ -169,7 +169,7 @@ fn insert_entry(
     let inserted = connection
         .prepare_cached(&format!(
             "INSERT INTO {} VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
-             ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29) ON CONFLICT (entry_id) DO NOTHING",
+             ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32) ON CONFLICT (entry_id) DO NOTHING",
             months::table(month)
         ))?
         .execute(params![
@@ -202,6 +202,9 @@ fn insert_entry(
             u8::from(tally.unknown_price),
             warnings,
             u8::from(tally.exempt),
+            tally.tool,
+            tally.interface,
+            tally.region,
         ])?;
     Ok(inserted == 1)
 }
@@ -229,10 +232,12 @@ fn fire_alerts(
 fn write_usage(connection: &Connection, changes: Vec<(UsageKey<'_>, Sums)>) -> rusqlite::Result<()> {
     let mut upsert = connection.prepare_cached(
         "INSERT INTO usage_windows AS held (window_kind, window_start_ms, consumer, team, project, tier, provider,
-           model, action, shard, requests, refused, errors, estimated, input, cache_read, cache_write, output,
-           reasoning, cost_nusd, credits)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)
-         ON CONFLICT (window_kind, window_start_ms, consumer, team, project, tier, provider, model, action, shard)
+           model, action, workflow, tool, interface, shard, requests, refused, errors, estimated, input, cache_read,
+           cache_write, output, reasoning, cost_nusd, credits)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 0, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21,
+           ?22, ?23)
+         ON CONFLICT (window_kind, window_start_ms, consumer, team, project, tier, provider, model, action, workflow,
+           tool, interface, shard)
          DO UPDATE SET requests = held.requests + excluded.requests, refused = held.refused + excluded.refused,
            errors = held.errors + excluded.errors, estimated = held.estimated + excluded.estimated,
            input = held.input + excluded.input, cache_read = held.cache_read + excluded.cache_read,
@@ -251,6 +256,9 @@ fn write_usage(connection: &Connection, changes: Vec<(UsageKey<'_>, Sums)>) -> r
             key.provider,
             key.model,
             key.action,
+            key.workflow,
+            key.tool,
+            key.interface,
             sums.requests,
             sums.refused,
             sums.errors,
