@@ -1,13 +1,13 @@
-//! Leases: what they have to say goes to the ledger beside the batches. At once where requests wait for the answer, and
+//! Leases and shares: what they have to say goes to the ledger beside the batches. At once where requests wait for the answer, and
 //! together with others where none does.
 
 use core::time::Duration;
 
 use log::warn;
-use tollgate_core::limiter::Asked;
+use tollgate_core::limiter::{Answer, Asked, Say};
 use tollgate_core::policy::LedgerLink;
 use tollgate_core::time::Now;
-use tollgate_wire::{LEASES_MAX, LeaseGrant};
+use tollgate_wire::{LEASES_MAX, LeaseAsk, SHARES_MAX, ShareAsk, SyncRequest, SyncResponse};
 
 use super::{Link, read_answer};
 use crate::host;
@@ -15,6 +15,9 @@ use crate::worker::{State, Worker};
 
 /// Longest time the ledger may take. The holders ask again by themselves.
 const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Most leases and shares in a call: each may be all of either.
+const SAID_MAX: usize = if LEASES_MAX < SHARES_MAX { LEASES_MAX } else { SHARES_MAX };
 
 /// Most calls at a time, of one worker: what comes meanwhile goes together with the next.
 const CALLS_MAX: usize = 4;
@@ -56,7 +59,7 @@ impl Leasing {
         if !self.is_due(now) {
             return None;
         }
-        let rest = self.pending.split_off(self.pending.len().min(LEASES_MAX));
+        let rest = self.pending.split_off(self.pending.len().min(SAID_MAX));
         self.urgent = rest.iter().any(Asked::is_waited_for);
         Some(core::mem::replace(&mut self.pending, rest))
     }
@@ -89,7 +92,7 @@ impl Link {
         while let Some(asks) = link.leasing.next(now) {
             if let Err(unsent) = link.say(ledger, asks) {
                 state.metrics.count("tollgate_lease_calls.outcome=unsent", 1);
-                enter(worker, state, &unsent, &[]);
+                enter(worker, state, &unsent, &SyncResponse::default());
                 break;
             }
         }
@@ -104,15 +107,14 @@ impl Link {
         };
         let (_, asked) = link.leasing.calls.swap_remove(at);
         let (answer, status, body) = read_answer(body_size);
-        let grants = answer.map(|answer| answer.leases).unwrap_or_default();
-        if grants.is_empty() {
+        if answer.is_none() {
             let body = String::from_utf8_lossy(body.get(..300).unwrap_or(&body));
             warn!("the ledger answered {} about leases: {body}", String::from_utf8_lossy(&status));
             state.metrics.count("tollgate_lease_calls.outcome=failed", 1);
         } else {
             state.metrics.count("tollgate_lease_calls.outcome=ok", 1);
         }
-        enter(worker, &mut state, &asked, &grants);
+        enter(worker, &mut state, &asked, &answer.unwrap_or_default());
         drop(state);
         asked.iter().for_each(|asked| worker.lease_came(asked.line()));
         Self::ask(worker, &mut worker.state.borrow_mut(), host::now());
@@ -121,8 +123,15 @@ impl Link {
 
     /// Sends one message; what could not be sent comes back.
     fn say(&mut self, ledger: &LedgerLink, asks: Vec<Asked>) -> Result<(), Vec<Asked>> {
-        let leases = asks.iter().map(|asked| asked.ask.clone()).collect();
-        let request = self.request(&ledger.node, None, None, None, leases);
+        let (mut leases, mut shares) = (Vec::<LeaseAsk>::new(), Vec::<ShareAsk>::new());
+        for asked in &asks {
+            match &asked.say {
+                Say::Lease(ask) => leases.push(ask.clone()),
+                Say::Share(ask) => shares.push(ask.clone()),
+            }
+        }
+        let request = self.request(&ledger.node, None, None, None);
+        let request = SyncRequest { leases, shares, ..request };
         match self.send(&ledger.cluster, &request, TIMEOUT) {
             Some(token) => self.leasing.calls.push((token, asks)),
             None => return Err(asks),
@@ -132,13 +141,27 @@ impl Link {
 }
 
 /// Enters what the ledger granted, and where it granted nothing, that it did not answer.
-fn enter(worker: &Worker, state: &mut State, asked: &[Asked], grants: &[LeaseGrant]) {
+fn enter(worker: &Worker, state: &mut State, asked: &[Asked], answer: &SyncResponse) {
     let now = host::now();
     for asked in asked {
-        let granted = grants.iter().find(|granted| granted.lease == asked.ask.lease);
-        let grant = granted.map(|granted| &granted.grant);
-        if let Err(error) = state.limiter.leased(&worker.policy, &worker.store, now, asked, grant) {
-            warn!("a lease was not entered, and will be asked for again: {error}");
+        let answer = answer_to(asked, answer);
+        if let Err(error) = state.limiter.leased(&worker.policy, &worker.store, now, asked, answer) {
+            warn!("what the ledger granted was not entered, and will be asked for again: {error}");
         }
     }
+}
+
+fn answer_to<'a>(asked: &Asked, answer: &'a SyncResponse) -> Answer<'a> {
+    let found = match &asked.say {
+        Say::Lease(ask) => {
+            let found = answer.leases.iter().find(|granted| granted.lease == ask.lease);
+            found.map(|granted| Answer::Lease(&granted.grant))
+        }
+        Say::Share(ask) => {
+            let is_mine = |holder: &str, seq| holder == ask.holder && seq == ask.claim.seq;
+            let found = answer.shares.iter().find(|granted| is_mine(&granted.holder, granted.seq));
+            found.map(|granted| Answer::Share(&granted.share))
+        }
+    };
+    found.unwrap_or(Answer::None)
 }

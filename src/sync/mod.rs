@@ -13,8 +13,7 @@ use tollgate_core::policy::Policy;
 use tollgate_core::store::{Expected, SharedStore, Slot, Swap};
 use tollgate_core::time::Now;
 use tollgate_wire::{
-    Decisions, LeaseAsk, OpeningPage, OpeningRequest, PROTOCOL_VERSION, SyncRequest, SyncResponse,
-    WindowRange,
+    Decisions, OpeningPage, OpeningRequest, PROTOCOL_VERSION, SyncRequest, SyncResponse, WindowRange,
 };
 
 use crate::host::{self, Buffer, Map};
@@ -104,7 +103,7 @@ impl Link {
             return;
         }
         let seq = batch.as_ref().map(|batch| batch.seq);
-        let request = link.request(&ledger.node, batch, opening, Some(state.decided.known()), Vec::new());
+        let request = link.request(&ledger.node, batch, opening, Some(state.decided.known()));
         match link.send(&ledger.cluster, &request, TIMEOUT) {
             Some(token) => link.under_way = Some((token, seq)),
             None => {
@@ -140,7 +139,6 @@ impl Link {
         batch: Option<Batch>,
         opening: Option<OpeningRequest>,
         known_revision: Option<u64>,
-        leases: Vec<LeaseAsk>,
     ) -> SyncRequest<Box<RawValue>> {
         let (seq, tallies) = batch.map_or((0, Vec::new()), |batch| (batch.seq, batch.tallies));
         SyncRequest {
@@ -151,7 +149,8 @@ impl Link {
             seq,
             tallies: tallies.into_iter().filter_map(|json| RawValue::from_string(json).ok()).collect(),
             opening,
-            leases,
+            leases: Vec::new(),
+            shares: Vec::new(),
             known_revision,
         }
     }

@@ -82,8 +82,8 @@ config! {
         /// Longest wait that `throttle` imposes, in milliseconds, 1 to 600,000; 10,000 if absent.
         #[serde(default)]
         pub max_wait_ms: Option<u64>,
-        /// One balance for all Envoys of a ledger: each spends from slices that the ledger grants it. For a `quota`; needs a
-        /// `ledger`.
+        /// One balance for all Envoys of a ledger: each spends from slices of a `quota`, or has a share of a `rate`, that the
+        /// ledger grants it. Needs a `ledger`.
         #[serde(default)]
         pub global: Option<GlobalConfig>,
         /// Seconds from a first violation in which requests that would be refused pass, and are counted. There is a
@@ -98,17 +98,17 @@ config! {
 }
 
 config! {
-    /// How a quota of all Envoys is spent by one of them.
+    /// How a quota or a rate of all Envoys is used by one of them.
     pub struct GlobalConfig {
-        /// Longest time a request waits for a slice, in milliseconds, 1 to 10,000; 300 if absent. After so long without an
+        /// Longest time a request waits for a slice or a share, in milliseconds, 1 to 10,000; 300 if absent. After so long without an
         /// answer the ledger is away.
         #[serde(default = "default_wait_ms")]
         pub wait_ms: u32,
-        /// Units that pass while the ledger is away and the slice is spent, per Envoy and window; dollars for `cost`. None
-        /// if absent: such requests are refused.
+        /// Units that pass while the ledger is away and the slice is spent, per Envoy and window, or the share has run out, per
+        /// Envoy and the rate's period; dollars for `cost`. None if absent: such requests are refused.
         #[serde(default)]
         pub allowance: Option<Amount>,
-        /// The allowance is set aside from the quota while the ledger is there, so that nothing is overspent. Otherwise it
+        /// Of a quota: the allowance is set aside from it while the ledger is there, so that nothing is overspent. Otherwise it
         /// comes on top: all Envoys together may overspend by as many allowances, which the ledger books.
         #[serde(default)]
         pub funded: bool,

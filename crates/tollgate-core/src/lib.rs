@@ -16,6 +16,7 @@ pub mod policy;
 pub mod price;
 pub mod record;
 pub mod room;
+pub mod share;
 pub mod store;
 pub mod time;
 pub mod traffic;

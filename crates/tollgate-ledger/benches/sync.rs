@@ -42,6 +42,7 @@ fn worker(url: &str, name: &str, seed: u64, every: Duration, seconds: u64) -> Ve
             tallies,
             opening: None,
             leases: Vec::new(),
+            shares: Vec::new(),
             known_revision: None,
         };
         let body = serde_json::to_vec(&request).expect("JSON");

@@ -190,6 +190,7 @@ fn fill(ledger: &Served) {
         tallies: tallies.collect(),
         opening: None,
         leases: vec![],
+        shares: Vec::new(),
         known_revision: None,
     };
     assert_eq!(post(&ledger.address, &serde_json::to_string(&request).unwrap()), Some(200));

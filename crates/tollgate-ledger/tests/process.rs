@@ -34,6 +34,7 @@ fn body(start_ms: u64, worker: u64, seq: u64) -> String {
         tallies,
         opening: None,
         leases: vec![],
+        shares: Vec::new(),
         known_revision: None,
     };
     serde_json::to_string(&request).unwrap()

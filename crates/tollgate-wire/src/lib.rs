@@ -5,6 +5,7 @@
 
 mod consumers;
 mod lease;
+mod share;
 mod sync;
 mod tally;
 mod units;
@@ -14,6 +15,7 @@ pub use consumers::{
     SwitchesState, TierForNow,
 };
 pub use lease::{Ask, Grant, LEASES_MAX, LeaseAsk, LeaseGrant, LeaseStatus, QuotaName};
+pub use share::{Claim, RateName, SHARES_MAX, Share, ShareAsk, ShareGrant, WHOLE};
 pub use sync::{
     Balance, OpeningPage, OpeningRequest, PROTOCOL_VERSION, SYNC_BODY_BYTES_MAX, SyncRequest, SyncResponse,
     WindowRange,

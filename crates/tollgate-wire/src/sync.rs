@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Credits, Decisions, LeaseAsk, LeaseGrant, NanoUsd, Tally, TokenCount};
+use crate::{Credits, Decisions, LeaseAsk, LeaseGrant, NanoUsd, ShareAsk, ShareGrant, Tally, TokenCount};
 
 /// Version of the protocol. The ledger refuses a version it does not speak.
 pub const PROTOCOL_VERSION: u16 = 1;
@@ -36,6 +36,10 @@ pub struct SyncRequest<T = Tally> {
     /// before leases sends none; a ledger from before them refuses a request with some, so upgrade ledgers first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub leases: Vec<LeaseAsk>,
+    /// Shares of rates that have something to say, at most [`SHARES_MAX`](crate::SHARES_MAX). As with leases: ledgers are
+    /// upgraded first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shares: Vec<ShareAsk>,
     /// Asks for what operators decided behind this number; 0 for everything. A filter from before decisions sends none
     /// and gets none; a ledger from before them refuses a request with one, so upgrade ledgers first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -55,6 +59,9 @@ pub struct SyncResponse {
     /// An answer to each of [`SyncRequest::leases`], in their order. Nothing from a ledger from before leases.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub leases: Vec<LeaseGrant>,
+    /// Answers to [`SyncRequest::shares`], in their order; none to a claim that came too late.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shares: Vec<ShareGrant>,
     /// Answer to [`SyncRequest::known_revision`]. Nothing from a ledger from before decisions, or when nothing is new.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decisions: Option<Decisions>,
@@ -152,13 +159,13 @@ mod tests {
                 after: None,
             }),
             leases: Vec::new(),
+            shares: Vec::new(),
             known_revision: None,
         };
         let golden = r#"{"version":1,"process":"p1","worker":"w1","node":"edge-1","seq":7,"tallies":[],"opening":{"windows":[{"start_ms":0,"end_ms":86400000}]}}"#;
         assert_eq!(serde_json::to_string(&request).unwrap(), golden);
         assert_eq!(serde_json::from_str::<SyncRequest>(golden).unwrap(), request);
-        let answer =
-            SyncResponse { version: 1, acked_seq: 7, opening: None, leases: Vec::new(), decisions: None };
+        let answer = SyncResponse { version: 1, acked_seq: 7, ..SyncResponse::default() };
         assert_eq!(serde_json::to_string(&answer).unwrap(), r#"{"version":1,"acked_seq":7}"#);
     }
 }

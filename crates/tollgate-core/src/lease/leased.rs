@@ -1,15 +1,12 @@
 //! The leases of one balance, a window each: the one that is spent from, those before it that still settle, and the next,
 //! which is asked for before it begins.
 
-use crate::limit::{Owner, Reader, Window, Writer};
+use crate::limit::{Owner, Reader, Window, Writer, read_key, write_key};
 
 use super::holder::Holder;
 
 /// Most leases of one balance. More are of clock steps and changed calendars, and the oldest goes.
 const WINDOWS_MAX: usize = 4;
-
-/// Most values of a key, and most bytes of one: as the ledger has it.
-const KEY_PARTS_MAX: usize = 16;
 
 /// The next window's lease is asked for so long before it begins, in seconds, and up to as long earlier: Envoys are to
 /// come one after the other.
@@ -113,11 +110,7 @@ impl Leased {
     /// Appends the leases: about 80 bytes each, and what the key takes.
     pub(crate) fn write(&self, out: &mut Writer<'_>) {
         out.u32(self.limit);
-        out.u8(self.key.len() as u8);
-        for value in &self.key {
-            out.short(value.len() as u64);
-            out.0.extend_from_slice(value.as_bytes());
-        }
+        write_key(&self.key, out);
         out.u8(self.all.len() as u8);
         for lease in &self.all {
             out.u32(lease.window.start_s);
@@ -130,15 +123,7 @@ impl Leased {
     /// Reads what [`Leased::write`] wrote. None when the bytes are not that.
     pub(crate) fn read(from: &mut Reader<'_>) -> Option<Self> {
         let limit = from.u32()?;
-        let parts = usize::from(from.u8()?);
-        if parts > KEY_PARTS_MAX {
-            return None;
-        }
-        let mut key = Vec::with_capacity(parts);
-        for _ in 0..parts {
-            let length = usize::try_from(from.short()?).ok()?;
-            key.push(core::str::from_utf8(from.bytes(length)?).ok()?.to_owned());
-        }
+        let key = read_key(from)?;
         let windows = usize::from(from.u8()?);
         if windows > WINDOWS_MAX {
             return None;

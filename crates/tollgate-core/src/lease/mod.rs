@@ -38,5 +38,6 @@ mod terms;
 pub use holder::{Admit, Hold, Holder};
 pub use leased::{Lease, Leased};
 pub use pace::Pace;
+pub(crate) use pace::mul_div;
 pub use terms::{Terms, Unreachable};
 pub use tollgate_wire::{Ask, Grant, LeaseStatus};

@@ -52,17 +52,17 @@ impl Pace {
         whole - (lost / u128::from(10_000 * HALF_MS * HALF_MS)) as u64
     }
 
-    pub(super) const fn parts(&self) -> (u64, u64) {
+    pub(crate) const fn parts(&self) -> (u64, u64) {
         (self.recent, self.at_ms)
     }
 
-    pub(super) const fn of(recent: u64, at_ms: u64) -> Self {
+    pub(crate) const fn of(recent: u64, at_ms: u64) -> Self {
         Self { recent, at_ms }
     }
 }
 
 /// `units` * `by` / `of` without overflow on the way, rounded down, saturating.
-pub(super) fn mul_div(units: u64, by: u64, of: u64) -> u64 {
+pub(crate) fn mul_div(units: u64, by: u64, of: u64) -> u64 {
     let exact = u128::from(units) * u128::from(by) / u128::from(of.max(1));
     u64::try_from(exact).unwrap_or(u64::MAX)
 }

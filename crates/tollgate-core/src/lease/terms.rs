@@ -1,6 +1,6 @@
-//! What the configuration says about a global quota.
+//! What the configuration says about a global quota or rate.
 
-/// How a global quota is spent here.
+/// How a global quota is spent here, or a global rate used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terms {
     /// Longest time a request waits for a lease, in milliseconds; after so long without an answer the ledger is away.
@@ -34,7 +34,7 @@ impl Terms {
     }
 
     /// Units that may be let through while the ledger is away.
-    pub(super) const fn allowance(&self) -> u64 {
+    pub(crate) const fn allowance(&self) -> u64 {
         match self.unreachable {
             Unreachable::Allow { units, .. } => units,
             Unreachable::Closed => 0,

@@ -13,6 +13,8 @@ pub struct Rate {
     period_ns: u64,
     ticks_per_unit: u64,
     ticks_per_ns: u32,
+    /// Ticks of the burst.
+    depth: u128,
 }
 
 /// A bucket's state. The default is a full bucket: at rest it needs no memory at all.
@@ -44,7 +46,32 @@ impl Rate {
         }
         let divisor = gcd(amount, period_ns);
         let ticks_per_ns = u32::try_from(amount / divisor).ok()?;
-        Some(Self { amount, burst, period_ns, ticks_per_unit: period_ns / divisor, ticks_per_ns })
+        let ticks_per_unit = period_ns / divisor;
+        let depth = u128::from(burst) * u128::from(ticks_per_unit);
+        Some(Self { amount, burst, period_ns, ticks_per_unit, ticks_per_ns, depth })
+    }
+
+    /// So many millionths of the rate and of its burst, which need not be whole units: as long to fill as the whole one.
+    /// What can't be counted is rounded down. None for a share of nothing.
+    pub fn share(&self, millionths: u32) -> Option<Self> {
+        let (per_ns, per_unit) = (
+            u128::from(self.ticks_per_ns) * u128::from(millionths),
+            u128::from(self.ticks_per_unit) * 1_000_000,
+        );
+        let bits = |number: u128| u128::BITS - number.leading_zeros();
+        let shift = bits(per_ns).saturating_sub(u32::BITS).max(bits(per_unit).saturating_sub(u64::BITS - 1));
+        let ticks_per_ns = u32::try_from(per_ns >> shift).ok().filter(|ticks| *ticks > 0)?;
+        let ticks_per_unit = u64::try_from(per_unit.div_ceil(1 << shift)).ok()?;
+        let part = |units: u64| u64::try_from(u128::from(units) * u128::from(millionths) / 1_000_000).ok();
+        let whole = u128::from(self.burst) * u128::from(ticks_per_unit);
+        let depth = whole.checked_mul(millionths.into())? / 1_000_000;
+        let (amount, burst) = (part(self.amount)?, part(self.burst)?);
+        Some(Self { amount, burst, period_ns: self.period_ns, ticks_per_unit, ticks_per_ns, depth })
+    }
+
+    /// Nanoseconds in which an empty bucket is full again, rounded up.
+    pub fn fill_ns(&self) -> u64 {
+        self.nanos_up(self.depth)
     }
 
     /// So many percent of the rate, exactly, with another burst; None as for [`Rate::new`].
@@ -100,11 +127,11 @@ impl Bucket {
     /// # Errors
     /// [`Short`] when the wait would be longer; the bucket is unchanged.
     pub fn book(&mut self, rate: &Rate, mono_ns: u64, units: u64, wait_ns_max: u64) -> Result<u64, Short> {
-        if units > rate.burst {
+        if rate.ticks(units) > rate.depth {
             return Err(Short::Never);
         }
         let after = self.tat(rate).max(rate.at(mono_ns)) + rate.ticks(units);
-        let wait_ns = rate.nanos_up(after.saturating_sub(rate.at(mono_ns) + rate.ticks(rate.burst)));
+        let wait_ns = rate.nanos_up(after.saturating_sub(rate.at(mono_ns) + rate.depth));
         if wait_ns > wait_ns_max {
             return Err(Short::Wait(wait_ns));
         }
@@ -127,7 +154,7 @@ impl Bucket {
     /// Units that could be taken now, rounded down.
     pub fn remaining(&self, rate: &Rate, mono_ns: u64) -> u64 {
         let owed = self.tat(rate).saturating_sub(rate.at(mono_ns));
-        let free = rate.ticks(rate.burst).saturating_sub(owed);
+        let free = rate.depth.saturating_sub(owed);
         u64::try_from(free / u128::from(rate.ticks_per_unit)).unwrap_or(u64::MAX)
     }
 
@@ -138,8 +165,13 @@ impl Bucket {
 
     /// Nanoseconds until `units` could be taken, rounded up; 0 when they can be now.
     pub fn ready_in_ns(&self, rate: &Rate, mono_ns: u64, units: u64) -> u64 {
-        let after = self.tat(rate).max(rate.at(mono_ns)) + rate.ticks(units.min(rate.burst));
-        rate.nanos_up(after.saturating_sub(rate.at(mono_ns) + rate.ticks(rate.burst)))
+        let after = self.tat(rate).max(rate.at(mono_ns)) + rate.ticks(units).min(rate.depth);
+        rate.nanos_up(after.saturating_sub(rate.at(mono_ns) + rate.depth))
+    }
+
+    /// A bucket that will be full after so many nanoseconds.
+    pub const fn full_after(mono_ns: u64, owed_ns: u64) -> Self {
+        Self { tat_ns: mono_ns.saturating_add(owed_ns), tat_ticks: 0 }
     }
 
     fn tat(&self, rate: &Rate) -> u128 {

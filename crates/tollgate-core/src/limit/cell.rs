@@ -1,6 +1,7 @@
 //! One balance of one limit, as it stands in shared data.
 
 use crate::lease::Leased;
+use crate::share::Shared;
 
 use super::bucket::Bucket;
 use super::codec::{Reader, Writer};
@@ -32,6 +33,8 @@ pub const CLOCK_STEP_S_MAX: u32 = 7200;
 pub enum State {
     /// A token bucket, and what is used of its burst allowance.
     Bucket(Bucket, Spare),
+    /// A rate of all Envoys: the share of it. Boxed: it is several times as large as the others.
+    Shared(Box<Shared>),
     /// A sliding window, and what is held beyond what requests are expected to use.
     Sliding(Sliding, Holds),
     /// A calendar quota.
@@ -84,6 +87,7 @@ const IN_FLIGHT: u8 = 2;
 const SLIDING: u8 = 3;
 const GAUGE: u8 = 4;
 const LEASED: u8 = 5;
+const SHARED: u8 = 6;
 const KIND: u8 = 7;
 const GRACE: u8 = 0x80;
 /// Of a bucket: its allowance is in use. Of a quota: a warning was told. Of a window: the one before counts.
@@ -106,6 +110,7 @@ impl Cell {
                 usage.holds.is_empty() && (over || (unused && !new))
             }
             State::Leased(leased) => leased.at_rest(mono_ns / 1_000_000, wall_s),
+            State::Shared(shared) => shared.holder.at_rest(mono_ns),
             State::InFlight(holds) => holds.is_empty(),
             State::Gauge(gauge) => gauge.at_rest((mono_ns / crate::time::NANOS_PER_SECOND) as u32),
         }
@@ -122,7 +127,7 @@ impl Cell {
     /// The owners of its holds.
     pub fn owners(&self) -> impl Iterator<Item = Owner> {
         let holds = match &self.state {
-            State::Bucket(..) | State::Gauge(_) | State::Leased(_) => None,
+            State::Bucket(..) | State::Shared(_) | State::Gauge(_) | State::Leased(_) => None,
             State::Quota(usage) => Some(&usage.holds),
             State::Sliding(_, holds) | State::InFlight(holds) => Some(holds),
         };
@@ -143,6 +148,7 @@ impl Cell {
             State::Sliding(sliding, holds) => (SLIDING, sliding.before != Part::default(), !holds.is_empty()),
             State::Gauge(_) => (GAUGE, false, false),
             State::Leased(_) => (LEASED, false, false),
+            State::Shared(_) => (SHARED, false, false),
         };
         let flag = |bit, set| if set { bit } else { 0 };
         let tight = matches!(&self.state, State::Sliding(sliding, _) if sliding.tight);
@@ -190,6 +196,7 @@ impl Cell {
                 }
             }
             State::Leased(leased) => leased.write(out),
+            State::Shared(shared) => shared.write(out),
             State::Gauge(gauge) => {
                 out.short(gauge.used);
                 out.short(gauge.peak);
@@ -238,6 +245,7 @@ impl Cell {
                 State::Sliding(sliding, if fine { Holds::read(from)? } else { Holds::default() })
             }
             LEASED => State::Leased(Leased::read(from)?),
+            SHARED => State::Shared(Box::new(Shared::read(from)?)),
             GAUGE => {
                 State::Gauge(Gauge { used: from.short()?, peak: from.short()?, read_s: from.short32()? })
             }

@@ -95,6 +95,32 @@ impl Writer<'_> {
     }
 }
 
+/// Most values of a balance's key: more than there are dimensions.
+const KEY_PARTS_MAX: usize = 16;
+
+/// Appends the values of a balance's key.
+pub fn write_key(key: &[String], out: &mut Writer<'_>) {
+    out.u8(key.len() as u8);
+    for value in key {
+        out.short(value.len() as u64);
+        out.0.extend_from_slice(value.as_bytes());
+    }
+}
+
+/// Reads what [`write_key`] wrote. None when the bytes are not that.
+pub fn read_key(from: &mut Reader<'_>) -> Option<Vec<String>> {
+    let parts = usize::from(from.u8()?);
+    if parts > KEY_PARTS_MAX {
+        return None;
+    }
+    let mut key = Vec::with_capacity(parts);
+    for _ in 0..parts {
+        let length = usize::try_from(from.short()?).ok()?;
+        key.push(core::str::from_utf8(from.bytes(length)?).ok()?.to_owned());
+    }
+    Some(key)
+}
+
 /// How many bytes [`Writer::short`] appends.
 pub const fn short_bytes(value: u64) -> usize {
     let bits = u64::BITS - value.leading_zeros();

@@ -21,5 +21,5 @@ pub use slot::{ACCOUNT_BYTES_MAX, Evicted, SLOT_BYTES_MAX};
 pub use spare::{Allowance, Spare};
 pub use window::{Calendar, Period, Window};
 
-pub(crate) use codec::{Reader, Writer, short_bytes};
+pub(crate) use codec::{Reader, Writer, read_key, short_bytes, write_key};
 pub(crate) use slot::{accounts_with_leases, read as read_account, write as write_account};

@@ -86,9 +86,9 @@ pub fn read(slot: &[u8], key: u64, into: &mut Vec<Cell>) {
     }
 }
 
-/// The accounts of a slot that have leases. O(cells in the slot).
+/// The accounts of a slot that have leases or shares. O(cells in the slot).
 pub fn accounts_with_leases(slot: &[u8]) -> impl Iterator<Item = u64> {
-    let leases = |cell: Cell| matches!(cell.state, State::Leased(_));
+    let leases = |cell: Cell| matches!(cell.state, State::Leased(_) | State::Shared(_));
     accounts(slot).filter(move |account| account.cells().any(leases)).map(|account| account.key)
 }
 

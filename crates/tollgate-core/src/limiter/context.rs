@@ -54,6 +54,9 @@ impl Context<'_> {
                 }
                 bucket.at_rest(self.now.mono_ns)
             }
+            (State::Shared(shared), Kind::Rate(rate)) => {
+                shared.holder.standing(self.now, self.rate(limit, rate)).1 == 0
+            }
             (State::Sliding(sliding, holds), Kind::Window(span)) => {
                 let span = self.span(limit, span);
                 let offset_ns = sliding.advance(span, self.now.mono_ns);
@@ -96,6 +99,9 @@ impl Context<'_> {
                 let rate = self.rate(limit, rate);
                 (bucket.remaining(rate, self.now.mono_ns), bucket.full_in_ns(rate, self.now.mono_ns))
             }
+            (State::Shared(shared), Kind::Rate(rate)) => {
+                shared.holder.standing(self.now, self.rate(limit, rate))
+            }
             (State::Sliding(sliding, holds), Kind::Window(span)) => {
                 let span = self.span(limit, span);
                 let offset_ns = sliding.advance(span, self.now.mono_ns);
@@ -133,20 +139,21 @@ pub(super) fn remove_known(cells: &mut Vec<Cell>, id: u32, limit: &Limit) -> Opt
 }
 
 fn fits(state: &State, limit: &Limit) -> bool {
-    if let Kind::Quota { .. } = limit.kind {
-        return matches!((state, limit.global), (State::Quota(_), None) | (State::Leased(_), Some(_)));
-    }
     matches!(
-        (state, &limit.kind),
-        (State::Bucket(..), Kind::Rate(_))
-            | (State::Sliding(..), Kind::Window(_))
-            | (State::InFlight(_), Kind::Concurrency(_))
-            | (State::Gauge(_), Kind::Memory(_))
+        (state, &limit.kind, limit.global),
+        (State::Quota(_), Kind::Quota { .. }, None)
+            | (State::Leased(_), Kind::Quota { .. }, Some(_))
+            | (State::Bucket(..), Kind::Rate(_), None)
+            | (State::Shared(_), Kind::Rate(_), Some(_))
+            | (State::Sliding(..), Kind::Window(_), _)
+            | (State::InFlight(_), Kind::Concurrency(_), _)
+            | (State::Gauge(_), Kind::Memory(_), _)
     )
 }
 
 fn fresh(id: u32, limit: &Limit) -> Cell {
     let state = match limit.kind {
+        Kind::Rate(_) if limit.global.is_some() => State::Shared(Box::default()),
         Kind::Rate(_) => State::Bucket(Bucket::default(), Spare::default()),
         Kind::Window(_) => State::Sliding(Sliding::default(), Holds::default()),
         Kind::Quota { .. } if limit.global.is_some() => State::Leased(Leased::default()),

@@ -35,7 +35,7 @@ pub enum Why {
     TooLarge,
     /// Too many requests are in flight.
     Busy,
-    /// This Envoy's slice of a global quota is spent, and another is being asked for.
+    /// This Envoy's slice of a global quota is spent, or its share of a global rate too small, and more is being asked for.
     Unleased,
     /// The same, and the ledger does not answer.
     Unreachable,

@@ -13,12 +13,12 @@ use super::Why;
 use super::change::Changed;
 use super::context::Context;
 use super::decision::Held;
-use super::lease_talk::Asked;
+use super::lease_talk::{Asked, Say};
 use super::plan::Charge;
 use super::take::{Fit, Over};
 
 /// Whoever waits for a lease looks again after this time, even if no answer came: the question may be lost.
-const LOOK_NS: u64 = 100_000_000;
+pub(super) const LOOK_NS: u64 = 100_000_000;
 
 /// Most bytes of a key's value that the ledger is told; of a longer one it is told the beginning and a hash.
 const VALUE_BYTES_MAX: usize = 200;
@@ -30,7 +30,7 @@ pub(super) const fn line(account: u64, cell: u32) -> u64 {
 
 impl Context<'_> {
     /// A lease's identity: never the same twice, because its owner is random and its clock goes on.
-    fn life(&self, cell: u32, start_s: u32) -> u64 {
+    pub(super) fn life(&self, cell: u32, start_s: u32) -> u64 {
         let own = HashKey::new(u128::from(self.now.mono_ns).to_le_bytes());
         own.hash64(u64::from(self.owner.0) << 32 | u64::from(cell), []).wrapping_add(start_s.into())
     }
@@ -111,6 +111,17 @@ impl Context<'_> {
             let Some(limit) = self.policy.limit(charge.limit) else { continue };
             let Some(terms) = &limit.global else { continue };
             let mut cell = self.remove(cells, charge.cell, limit);
+            if let (State::Shared(shared), Kind::Rate(rate)) = (&mut cell.state, &limit.kind) {
+                let wanted = self.try_share(shared, rate, (charge, limit), request);
+                if let Ok(Fit::In(_)) = wanted {
+                    self.settle_share(shared, self.rate(limit, rate), charge.amount, 0);
+                } else {
+                    changed = Changed::Cells;
+                }
+                if self.claim(shared, (charge.account, charge.cell), limit, asks) {
+                    changed = Changed::Cells;
+                }
+            }
             if let State::Leased(leased) = &mut cell.state
                 && let Some(lease) = self.current(leased, charge.cell, limit, request)
             {
@@ -152,7 +163,7 @@ impl Context<'_> {
             };
             let life = lease.holder.life();
             let ask = LeaseAsk { quota, lease: format!("{life:016x}"), limit: limit.most(), ask };
-            asks.push(Asked { account, cell, life, sent_ms: now_ms, ask });
+            asks.push(Asked { account, cell, life, sent_ms: now_ms, say: Say::Lease(ask) });
         }
         asks.len() > before
     }
@@ -167,6 +178,13 @@ impl Context<'_> {
     ) -> Changed {
         let mut changed = Changed::Nothing;
         for cell in cells {
+            if let State::Shared(shared) = &mut cell.state {
+                *some |= !shared.holder.at_rest(self.now.mono_ns);
+                let Some(limit) = self.policy.limit_of(shared.limit) else { continue };
+                if self.claim(shared, (account, cell.id), limit, asks) {
+                    changed = Changed::Cells;
+                }
+            }
             let State::Leased(leased) = &mut cell.state else { continue };
             *some = true;
             let Some(limit) = self.policy.limit_of(leased.limit) else { continue };
@@ -228,7 +246,7 @@ const fn hold(held: &Held) -> Hold {
 }
 
 /// A key's value as the ledger is told it.
-fn told(value: &str) -> String {
+pub(super) fn told(value: &str) -> String {
     if value.len() <= VALUE_BYTES_MAX {
         return value.into();
     }

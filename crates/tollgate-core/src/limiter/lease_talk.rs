@@ -1,13 +1,14 @@
 //! What is said to the ledger of leases, and what it answers. Collected here, and sent by whoever holds the [`Limiter`].
 
-use tollgate_wire::{Grant, LeaseAsk};
+use tollgate_wire::{Grant, LeaseAsk, Share, ShareAsk};
 
 use crate::limit::{Cell, State};
-use crate::policy::{Attributes, Policy};
+use crate::policy::{Attributes, Kind, Policy};
 use crate::store::SharedStore;
 use crate::time::Now;
 
 use super::change::{Changed, OfAccount};
+use super::context::Context;
 use super::lease::line;
 use super::plan::Charge;
 use super::{Limiter, Undecided};
@@ -21,7 +22,27 @@ const LOOK_AFTER_MS: u64 = 1_000;
 /// Slots that are searched at a time for leases nobody looks after, of a worker that ended.
 const SEARCHED: u32 = 4;
 
-/// What a worker says to the ledger of one lease.
+/// What is said to the ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Say {
+    /// Of the lease of a quota.
+    Lease(LeaseAsk),
+    /// Of the share of a rate.
+    Share(ShareAsk),
+}
+
+/// What the ledger answered.
+#[derive(Clone, Copy, Debug)]
+pub enum Answer<'a> {
+    /// To what was said of a lease.
+    Lease(&'a Grant),
+    /// To what was said of a share.
+    Share(&'a Share),
+    /// Nothing, or not in time.
+    None,
+}
+
+/// What a worker says to the ledger of one lease or share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
     pub(super) account: u64,
@@ -29,18 +50,51 @@ pub struct Asked {
     pub(super) life: u64,
     pub(super) sent_ms: u64,
     /// For the ledger.
-    pub ask: LeaseAsk,
+    pub say: Say,
 }
 
 impl Asked {
     /// True when requests wait for the answer.
     pub const fn is_waited_for(&self) -> bool {
-        self.ask.ask.need > 0
+        match &self.say {
+            Say::Lease(ask) => ask.ask.need > 0,
+            Say::Share(ask) => ask.claim.short,
+        }
     }
 
     /// Where requests wait for the answer.
     pub fn line(&self) -> u64 {
         line(self.account, self.cell)
+    }
+}
+
+impl Context<'_> {
+    /// Enters an answer. None when what it is about is gone.
+    fn answered(&self, cell: &mut Cell, asked: &Asked, answer: Answer<'_>) -> Option<Changed> {
+        let now_ms = self.now.mono_ms();
+        match (&mut cell.state, &asked.say) {
+            (State::Leased(leased), Say::Lease(ask)) => {
+                let terms = self.policy.limit_of(leased.limit)?.global?;
+                let holder = &mut leased.of_life(asked.life)?.holder;
+                match answer {
+                    Answer::Lease(grant) => holder.answered(now_ms, asked.sent_ms, &ask.ask, grant, &terms),
+                    _ => holder.failed(now_ms, &terms),
+                }
+            }
+            (State::Shared(shared), Say::Share(ask)) if shared.holder.life() == asked.life => {
+                let limit = self.policy.limit_of(shared.limit)?;
+                let (Kind::Rate(rate), seq) = (&limit.kind, ask.claim.seq) else { return None };
+                match answer {
+                    Answer::Share(share) => {
+                        let rate = self.rate(limit, rate);
+                        shared.holder.answered(self.now, rate, (seq, asked.sent_ms), share);
+                    }
+                    _ => shared.holder.failed(now_ms, seq),
+                }
+            }
+            _ => return None,
+        }
+        Some(Changed::Cells)
     }
 }
 
@@ -95,23 +149,11 @@ impl Limiter {
         store: &impl SharedStore,
         now: Now,
         asked: &Asked,
-        grant: Option<&Grant>,
+        answer: Answer<'_>,
     ) -> Result<(), Undecided> {
         self.change(policy, store, now, core::slice::from_ref(asked), |context, cells, _| {
             let cell = cells.iter_mut().find(|cell| cell.id == asked.cell);
-            let Some(Cell { state: State::Leased(leased), .. }) = cell else { return Changed::Nothing };
-            let terms = policy.limit_of(leased.limit).and_then(|limit| limit.global);
-            let (Some(terms), Some(lease)) = (terms, leased.of_life(asked.life)) else {
-                return Changed::Nothing;
-            };
-            match grant {
-                Some(grant) => {
-                    let now_ms = context.now.mono_ms();
-                    lease.holder.answered(now_ms, asked.sent_ms, &asked.ask.ask, grant, &terms);
-                }
-                None => lease.holder.failed(context.now.mono_ms(), &terms),
-            }
-            Changed::Cells
+            cell.and_then(|cell| context.answered(cell, asked, answer)).unwrap_or(Changed::Nothing)
         })?;
         Ok(())
     }

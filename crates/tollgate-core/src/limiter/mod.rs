@@ -15,6 +15,7 @@ mod plan;
 mod process;
 mod refusal;
 mod settle;
+mod share;
 mod take;
 #[cfg(test)]
 mod tests;
@@ -31,7 +32,7 @@ use crate::time::Now;
 pub use adjust::{HOLD_S, Memory};
 pub use amounts::{Amounts, Demand};
 pub use decision::{Admission, Decision, Refusal, Reservation, Status, Undecided, Why};
-pub use lease_talk::Asked;
+pub use lease_talk::{Answer, Asked, Say};
 use plan::Charge;
 pub use process::Process;
 pub use top_up::TopUp;

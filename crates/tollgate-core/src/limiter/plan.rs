@@ -85,16 +85,20 @@ fn cell(limit: &Limit, key: &HashKey, request: &Attributes<'_>) -> u32 {
 /// The balance's name after so many resets: another one, under which there is nothing yet. The old balance is not found
 /// any more, and forgotten at rest. So a reset is nothing that has to happen once: whoever knows of it counts anew.
 fn fresh(limit: &Limit, request: &Attributes<'_>, cell: u32) -> u32 {
+    // The factor is odd: different counts make different names.
+    cell.wrapping_add(resets(limit, request).wrapping_mul(0x9e37_79b9))
+}
+
+/// How often the balance was made whole.
+pub(super) fn resets(limit: &Limit, request: &Attributes<'_>) -> u32 {
     let Resets { all, bursts, everybodys_bursts } = request.resets;
     let own = if limit.key().contains(&Dimension::Consumer) { (all, bursts) } else { (0, 0) };
-    let count = match limit.kind {
+    match limit.kind {
         Kind::Rate(_) => own.0.wrapping_add(own.1).wrapping_add(everybodys_bursts),
         // What all Envoys share is reset where it is kept.
         _ if limit.global.is_some() => 0,
         Kind::Quota { .. } | Kind::Window(_) => own.0,
         // What is in flight, or in use, is so whatever was decided.
         _ => 0,
-    };
-    // The factor is odd: different counts make different names.
-    cell.wrapping_add(count.wrapping_mul(0x9e37_79b9))
+    }
 }

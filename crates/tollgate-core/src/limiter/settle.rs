@@ -49,6 +49,9 @@ impl Context<'_> {
             (State::Bucket(bucket, _), Kind::Rate(rate)) if used < held.amount => {
                 bucket.refund(held.rate(limit, rate), held.amount - used);
             }
+            (State::Shared(shared), Kind::Rate(rate)) => {
+                self.settle_share(shared, held.rate(limit, rate), held.amount, used);
+            }
             (State::Sliding(sliding, holds), Kind::Window(span)) => {
                 // What is missing of the hold has expired, and was charged then.
                 let expired = held.excess - holds.release(self.owner, held.excess);
@@ -86,6 +89,9 @@ impl Context<'_> {
                 (State::Bucket(bucket, spare), Kind::Rate(rate)) => {
                     bucket.refund(held.rate(limit, rate), held.amount);
                     spare.settle(held.window, held.spared, 0);
+                }
+                (State::Shared(shared), Kind::Rate(rate)) => {
+                    self.settle_share(shared, held.rate(limit, rate), held.amount, 0);
                 }
                 (State::Sliding(sliding, holds), Kind::Window(_)) => {
                     holds.release(self.owner, held.excess);

@@ -102,8 +102,14 @@ impl Context<'_> {
         taken: &mut Taken,
     ) -> Option<Over> {
         let tried = self.try_charge(cell, (limit, charge), request);
-        if let State::Leased(leased) = &mut cell.state {
-            self.ask(leased, (charge.account, charge.cell), limit, &mut taken.asks);
+        match &mut cell.state {
+            State::Leased(leased) => {
+                self.ask(leased, (charge.account, charge.cell), limit, &mut taken.asks);
+            }
+            State::Shared(shared) => {
+                self.claim(shared, (charge.account, charge.cell), limit, &mut taken.asks);
+            }
+            _ => {}
         }
         let spare = match tried {
             Ok(Fit::In(delay_ns)) => {
@@ -154,6 +160,9 @@ impl Context<'_> {
         match (&mut cell.state, &limit.kind) {
             (State::Bucket(bucket, spare), Kind::Rate(rate)) => {
                 self.try_rate(bucket, spare, rate, limit, amount)
+            }
+            (State::Shared(shared), Kind::Rate(rate)) => {
+                self.try_share(shared, rate, (charge, limit), request)
             }
             (State::Sliding(sliding, holds), Kind::Window(span)) => {
                 self.try_window((sliding, holds), span, limit, charge)
@@ -256,6 +265,9 @@ impl Context<'_> {
             (State::Bucket(bucket, _), Kind::Rate(rate)) => {
                 bucket.charge(self.rate(limit, rate), self.now.mono_ns, amount);
             }
+            (State::Shared(shared), Kind::Rate(rate)) => {
+                shared.holder.charge(self.now, self.rate(limit, rate), amount);
+            }
             (State::Sliding(sliding, holds), Kind::Window(span)) => {
                 let span = self.span(limit, span);
                 let offset_ns = sliding.advance(span, self.now.mono_ns);
@@ -326,7 +338,7 @@ impl Context<'_> {
             State::Leased(leased) => self
                 .lease_now(leased, limit)
                 .map_or((0, 0), |lease| (lease.window.start_s, lease.holder.life())),
-            State::InFlight(_) | State::Gauge(_) => (0, 0),
+            State::Shared(_) | State::InFlight(_) | State::Gauge(_) => (0, 0),
         };
         Held {
             account: charge.account,

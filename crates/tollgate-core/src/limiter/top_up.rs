@@ -196,6 +196,9 @@ impl Context<'_> {
                 }
                 Err(bucket.ready_in_ns(rate, self.now.mono_ns, units))
             }
+            (State::Shared(shared), Kind::Rate(rate)) => {
+                self.top_up_share(shared, held.rate(limit, rate), limit, &held, units)
+            }
             (State::Sliding(sliding, holds), Kind::Window(span)) => {
                 self.hold_beside(sliding, holds, self.span(limit, span), units)?;
                 Ok(Held { amount: units, excess: units, ..held })
@@ -244,6 +247,10 @@ impl Context<'_> {
             }
             (State::Bucket(bucket, _), Kind::Rate(rate)) => {
                 bucket.charge(held.rate(limit, rate), self.now.mono_ns, units);
+                Some(Held { amount: units, ..held })
+            }
+            (State::Shared(shared), Kind::Rate(rate)) => {
+                shared.holder.charge(self.now, held.rate(limit, rate), units);
                 Some(Held { amount: units, ..held })
             }
             (State::Sliding(_, holds), Kind::Window(_)) => {

@@ -45,7 +45,7 @@ pub struct Limit {
     pub violation: Violation,
     /// Units beyond a rate, once.
     pub allowance: Option<Allowance>,
-    /// Of a quota that is one balance for all Envoys: how it is spent here.
+    /// Of a quota or a rate that is one balance for all Envoys: how it is used here.
     pub global: Option<Terms>,
     /// The route policy it stands in; empty for a limit of a tier or of everybody.
     pub policy: String,
@@ -121,8 +121,8 @@ impl Limit {
 
     /// True when a request is counted when it is admitted, and there is nothing to settle.
     pub(crate) fn is_counted_at_once(&self) -> bool {
-        let settles = matches!(self.kind, Kind::Concurrency(_)) || self.global.is_some();
-        self.meter == Meter::Requests && !settles
+        let leased = self.global.is_some() && matches!(self.kind, Kind::Quota { .. });
+        self.meter == Meter::Requests && !leased && !matches!(self.kind, Kind::Concurrency(_))
     }
 
     /// Hash of the name and kind.

@@ -209,12 +209,20 @@ fn every_mistake_names_its_field() {
         ),
         (json!({"reservation": {"mid_stream": "stop"}}), "reservation.mid_stream: unknown variant `stop`"),
         (
-            json!({"limits": [{"name": "l", "meter": "requests", "rate": {"amount": 1, "per": "hour"}, "global": {}}], "ledger": {"cluster": "c"}}),
-            "limits[0].global: only a `quota` can be global",
+            json!({"limits": [{"name": "l", "concurrency": 1, "global": {}}], "ledger": {"cluster": "c"}}),
+            "limits[0].global: only a `quota` or a `rate` can be global",
+        ),
+        (
+            json!({"limits": [{"name": "l", "meter": "requests", "rate": {"amount": 1, "per": "hour", "allowance": {"amount": 5}}, "global": {}}], "ledger": {"cluster": "c"}}),
+            "limits[0].global: a global rate can't have an `allowance`, which each Envoy counts by itself",
+        ),
+        (
+            json!({"limits": [{"name": "l", "meter": "requests", "rate": {"amount": 1, "per": "hour"}, "global": {"allowance": 1, "funded": true}}], "ledger": {"cluster": "c"}}),
+            "limits[0].global.funded: nothing of a rate can be set aside",
         ),
         (
             json!({"limits": [{"name": "l", "meter": "requests", "quota": {"amount": 1, "per": "day"}, "global": {}}]}),
-            "limits[0].global: a global quota is leased from a ledger: there is no `ledger` section",
+            "limits[0].global: a global limit is divided by a ledger: there is no `ledger` section",
         ),
         (
             json!({"limits": [{"name": "l", "meter": "requests", "quota": {"amount": 1, "per": "day"}, "global": {"wait_ms": 0}}], "ledger": {"cluster": "c"}}),

@@ -1,4 +1,4 @@
-//! `POST /v1/sync`: tallies in, once; slices of global quotas and opening balances out.
+//! `POST /v1/sync`: tallies in, once; slices of global quotas, parts of global rates and opening balances out.
 
 use axum::Json;
 use axum::body::Bytes;
@@ -7,7 +7,8 @@ use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
 use serde::Deserialize;
 use tollgate_wire::{
-    LeaseGrant, OpeningPage, OpeningRequest, PROTOCOL_VERSION, SYNC_BODY_BYTES_MAX, SyncRequest, SyncResponse,
+    LeaseGrant, OpeningPage, OpeningRequest, PROTOCOL_VERSION, SYNC_BODY_BYTES_MAX, ShareAsk, ShareGrant,
+    SyncRequest, SyncResponse,
 };
 
 use super::metrics::SyncResult;
@@ -52,19 +53,23 @@ pub(super) async fn sync(
     let acked_seq = request.seq;
     quotas::overrule(&app, &mut request.leases).await?;
     let known_revision = request.known_revision;
-    // Whoever only asks what was decided is not worth a write.
-    let only_asks =
-        known_revision.is_some() && acked_seq == 0 && request.leases.is_empty() && opening.is_none();
+    let shares = std::mem::take(&mut request.shares);
+    // Whoever only asks what was decided, or for its part of a rate, is not worth an entry.
+    let only_asks = (known_revision.is_some() || !shares.is_empty())
+        && acked_seq == 0
+        && request.leases.is_empty()
+        && opening.is_none();
     let leases = if only_asks { Vec::new() } else { enter(&app, request, now_ms).await? };
     let opening = match opening {
         Some(query) => Some(open(&app, query).await?),
         None => None,
     };
+    let shares = if shares.is_empty() { Vec::new() } else { divide(&app, shares, now_ms).await? };
     let decisions = match known_revision {
         Some(known) => decisions::since(&app, known).await?,
         None => None,
     };
-    Ok(Json(SyncResponse { version: PROTOCOL_VERSION, acked_seq, opening, leases, decisions }))
+    Ok(Json(SyncResponse { version: PROTOCOL_VERSION, acked_seq, opening, leases, shares, decisions }))
 }
 
 /// Reads the body. A sender of another version is told so before its fields are found strange.
@@ -158,6 +163,13 @@ async fn enter(app: &AppState, request: SyncRequest, now_ms: u64) -> Result<Vec<
             ))
         }
     }
+}
+
+/// Divides rates in a task of its own, as [`enter`] does.
+async fn divide(app: &AppState, asks: Vec<ShareAsk>, now_ms: u64) -> Result<Vec<ShareGrant>, Problem> {
+    let store = app.store.clone();
+    let task = tokio::spawn(async move { store.shares(asks, now_ms).await });
+    Ok(task.await.unwrap_or(Err(StoreError::Closed))?)
 }
 
 async fn open(app: &AppState, query: OpeningQuery) -> Result<OpeningPage, Problem> {

@@ -4,6 +4,7 @@
 //! what can't be reported on, or from moving sums out of their range.
 
 mod leases;
+mod shares;
 
 use axum::http::StatusCode;
 use tollgate_wire::{OpeningRequest, PROTOCOL_VERSION, SyncRequest, Tally};
@@ -58,6 +59,7 @@ pub(super) fn check(request: &SyncRequest, now_ms: u64, oldest_kept: Month) -> R
         check_opening(opening)?;
     }
     leases::check(&request.leases).map_err(|problem| request_problem("leases", problem))?;
+    shares::check(&request.shares).map_err(|problem| request_problem("shares", problem))?;
     let bounds = Bounds { from_ms: oldest_kept.start_ms(), to_ms: now_ms.saturating_add(AHEAD_MS_MAX) };
     for (index, tally) in request.tallies.iter().enumerate() {
         bounds.check(tally).map_err(|(field, problem)| tally_problem(index, field, &problem))?;
@@ -229,6 +231,7 @@ mod tests {
             tallies,
             opening: None,
             leases: vec![],
+            shares: Vec::new(),
             known_revision: None,
         }
     }

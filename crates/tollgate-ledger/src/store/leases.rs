@@ -97,19 +97,18 @@ pub trait LeaseStore: Send + Sync + 'static {
 
 /// The id of a quota: a hash of its name, whose parts are led by their lengths, so that no two names read the same.
 pub fn quota_id(name: &QuotaName) -> String {
+    let (start, end) = (name.start_ms.to_le_bytes(), name.end_ms.to_le_bytes());
+    let key = name.key.iter().flat_map(|(attribute, value)| [attribute.as_bytes(), value.as_bytes()]);
+    let parts = [name.limit.as_bytes(), name.policy.as_bytes(), name.meter.as_bytes(), &start, &end];
+    hash_of(parts.into_iter().chain(key))
+}
+
+/// A hash of parts, each led by its length.
+pub(super) fn hash_of<'a>(parts: impl Iterator<Item = &'a [u8]>) -> String {
     let mut hasher = Sha256::new();
-    let mut part = |bytes: &[u8]| {
-        hasher.update((bytes.len() as u64).to_le_bytes());
-        hasher.update(bytes);
-    };
-    part(name.limit.as_bytes());
-    part(name.policy.as_bytes());
-    part(name.meter.as_bytes());
-    part(&name.start_ms.to_le_bytes());
-    part(&name.end_ms.to_le_bytes());
-    for (attribute, value) in &name.key {
-        part(attribute.as_bytes());
-        part(value.as_bytes());
+    for part in parts {
+        hasher.update((part.len() as u64).to_le_bytes());
+        hasher.update(part);
     }
     let digest = hasher.finalize();
     digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()

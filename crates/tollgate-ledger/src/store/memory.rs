@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use tollgate_core::share::ledger::Book;
 use tollgate_wire::{Balance, Outcome, Tally};
 
 use super::memory_admin::Records;
@@ -30,6 +31,7 @@ pub(super) struct Books {
     oldest_kept: Option<Month>,
     alerts: BTreeSet<Alert>,
     pub(super) quotas: Quotas,
+    pub(super) rates: BTreeMap<String, Book>,
     closed: bool,
 }
 

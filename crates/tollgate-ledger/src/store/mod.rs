@@ -9,9 +9,11 @@ mod leases;
 mod memory;
 mod memory_admin;
 mod memory_leases;
+mod memory_shares;
 mod postgres;
 mod query;
 mod rollup;
+mod shares;
 mod sql;
 mod sqlite;
 
@@ -34,6 +36,7 @@ pub use query::{
     UsageQuery, UsageReport, UsageRow,
 };
 pub use rollup::{Sums, UsageKey};
+pub use shares::{ShareStore, rate_id};
 pub use sqlite::{SqliteOptions, SqliteStore};
 
 use crate::calendar::Month;
@@ -240,7 +243,7 @@ pub trait Store: Send + Sync + 'static {
     async fn close(&self);
 }
 
-/// An engine that keeps the books, the global quotas, and what operators decide about them.
-pub trait Books: Store + LeaseStore + AdminStore {}
+/// An engine that keeps the books, the global quotas and rates, and what operators decide about them.
+pub trait Books: Store + LeaseStore + ShareStore + AdminStore {}
 
-impl<T: Store + LeaseStore + AdminStore> Books for T {}
+impl<T: Store + LeaseStore + ShareStore + AdminStore> Books for T {}

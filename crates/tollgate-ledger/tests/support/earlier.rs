@@ -43,6 +43,7 @@ pub fn version_4() -> String {
          {};
          INSERT INTO usage_windows SELECT {key}, {} FROM usage_later GROUP BY {key};
          DROP TABLE usage_later;
+         DROP TABLE rates;
          DELETE FROM schema_versions WHERE version > 4;\n",
         without(now),
         without(now.next()),

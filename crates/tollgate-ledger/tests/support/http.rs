@@ -160,6 +160,7 @@ pub fn request(seq: u64, tallies: Vec<Tally>) -> SyncRequest {
         tallies,
         opening: None,
         leases: vec![],
+        shares: Vec::new(),
         known_revision: None,
     }
 }

@@ -6,7 +6,7 @@ use tollgate_wire::{Grant, LeaseAsk, QuotaName};
 
 use super::*;
 use crate::lease::ledger::{self, LeaseRow, Peers, QuotaRow};
-use crate::limiter::Asked;
+use crate::limiter::{Answer, Asked, Say};
 
 /// The ledger's rows.
 #[derive(Default)]
@@ -57,12 +57,19 @@ fn of_team() -> Attributes<'static> {
     Attributes { team: "search", ..alice() }
 }
 
+fn of_lease(asked: &Asked) -> &LeaseAsk {
+    match &asked.say {
+        Say::Lease(ask) => ask,
+        Say::Share(ask) => panic!("{ask:?}"),
+    }
+}
+
 /// Says all there is to say to the ledger, and hears its answers.
 fn talk(worker: &mut Limiter, policy: &Policy, store: &Store, books: &mut Books, now: Now) -> usize {
     let asks = worker.asks();
     for asked in &asks {
-        let grant = books.step(&asked.ask, now);
-        worker.leased(policy, store, now, asked, Some(&grant)).unwrap();
+        let grant = books.step(of_lease(asked), now);
+        worker.leased(policy, store, now, asked, Answer::Lease(&grant)).unwrap();
     }
     asks.len()
 }
@@ -86,11 +93,11 @@ fn the_first_request_waits_for_a_lease_and_those_after_it_do_not() {
     let asks = workers[0].asks();
     let [asked] = asks.as_slice() else { panic!("{asks:?}") };
     assert_eq!(asked.line(), first.account);
-    assert_eq!(asked.ask.limit, 1000);
-    let key: Vec<_> = asked.ask.quota.key.iter().collect();
+    assert_eq!(of_lease(asked).limit, 1000);
+    let key: Vec<_> = of_lease(asked).quota.key.iter().collect();
     assert_eq!(key, [(&"team".to_owned(), &"search".to_owned())]);
-    let grant = books.step(&asked.ask, at(0));
-    workers[0].leased(&policy, &store, at(0), asked, Some(&grant)).unwrap();
+    let grant = books.step(of_lease(asked), at(0));
+    workers[0].leased(&policy, &store, at(0), asked, Answer::Lease(&grant)).unwrap();
     for worker in &mut workers {
         let admission = admitted(worker.admit(&policy, &store, at(0), &of_team(), &tokens(10, 10)));
         settle(worker, &policy, &store, at(0), admission, 4);
@@ -169,7 +176,7 @@ fn a_ledger_that_is_away_refuses_or_gives_the_allowance() {
             Why::Unleased
         );
         let asks = worker.asks();
-        worker.leased(&policy, &store, at(1), &asks[0], None).unwrap();
+        worker.leased(&policy, &store, at(1), &asks[0], Answer::None).unwrap();
         let decide = |worker: &mut Limiter| worker.admit(&policy, &store, at(2), &of_team(), &tokens(10, 10));
         let mut held = Vec::new();
         while let Decision::Admit(admission) = decide(&mut worker).unwrap() {
@@ -184,7 +191,7 @@ fn a_ledger_that_is_away_refuses_or_gives_the_allowance() {
         // It is asked until it answers, and is told what passed without it.
         worker.look_after_leases(&policy, &store, at(4)).unwrap();
         let asks: Vec<Asked> = worker.asks();
-        assert_eq!(asks.last().map(|asked| asked.ask.ask.overrun), Some(passed as u64 * 10));
+        assert_eq!(asks.last().map(|asked| of_lease(asked).ask.overrun), Some(passed as u64 * 10));
     }
 }
 
@@ -418,10 +425,10 @@ proptest! {
                 Event::Hear { at, lost, twice } if !said.is_empty() => {
                     let (envoy, asked) = said.swap_remove(at % said.len());
                     let before = books.granted();
-                    let grant = books.step(&asked.ask, now(ms));
+                    let grant = books.step(of_lease(&asked), now(ms));
                     unheard += if lost { books.granted() - before } else { 0 };
-                    let grant = if twice { books.step(&asked.ask, now(ms)) } else { grant };
-                    let grant = (!lost).then_some(&grant);
+                    let grant = if twice { books.step(of_lease(&asked), now(ms)) } else { grant };
+                    let grant = if lost { Answer::None } else { Answer::Lease(&grant) };
                     workers[envoy][0].leased(&policy, &stores[envoy], now(ms), &asked, grant).unwrap();
                     if twice {
                         said.push((envoy, asked));

@@ -6,6 +6,7 @@ mod kinds;
 mod later;
 mod leases;
 mod resets;
+mod shares;
 mod simulation;
 mod tightening;
 mod top_ups;

@@ -169,6 +169,7 @@ impl<'a> Replay<'a> {
             tallies: self.batch.iter().map(|(tally, _)| tally).collect(),
             opening: None,
             leases: Vec::new(),
+            shares: Vec::new(),
             known_revision: None,
         };
         let (since, mut pause) = (Instant::now(), PAUSE.0);

@@ -5,6 +5,7 @@
 
 mod decisions;
 mod leases;
+mod shares;
 mod sync;
 #[cfg(test)]
 mod tests;

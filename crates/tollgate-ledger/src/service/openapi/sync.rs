@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 use super::decisions::DecisionsDoc;
 use super::leases::{LeaseAskDoc, LeaseGrantDoc};
+use super::shares::{ShareAskDoc, ShareGrantDoc};
 
 /// One batch of one worker.
 #[derive(ToSchema)]
@@ -32,6 +33,9 @@ pub(in crate::service) struct SyncRequestDoc {
     /// Leases of global quotas that have something to say.
     #[schema(required = false, max_items = 200)]
     leases: Vec<LeaseAskDoc>,
+    /// Shares of global rates that have something to say.
+    #[schema(required = false, max_items = 200)]
+    shares: Vec<ShareAskDoc>,
     /// Asks for what operators decided behind this number; 0 for everything.
     known_revision: Option<u64>,
 }
@@ -49,6 +53,9 @@ pub(in crate::service) struct SyncResponseDoc {
     /// An answer to each of the request's `leases`, in their order.
     #[schema(required = false)]
     leases: Vec<LeaseGrantDoc>,
+    /// Answers to the request's `shares`, in their order; none to a claim that came too late.
+    #[schema(required = false)]
+    shares: Vec<ShareGrantDoc>,
     /// Answer to the request's `known_revision`; absent when nothing is new.
     decisions: Option<DecisionsDoc>,
 }

@@ -5,13 +5,15 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tollgate_wire::{
-    Ask, Balance, ConsumerStanding, ConsumerStatus, Credits, Decisions, EnforcementSwitch, Grant, LeaseAsk,
-    LeaseGrant, MemoryInUse, NanoUsd, OpeningPage, OpeningRequest, Outcome, QuotaName, SwitchesState,
-    SyncRequest, SyncResponse, Tally, TierForNow, TokenCount, Warning, WindowRange,
+    Ask, Balance, Claim, ConsumerStanding, ConsumerStatus, Credits, Decisions, EnforcementSwitch, Grant,
+    LeaseAsk, LeaseGrant, MemoryInUse, NanoUsd, OpeningPage, OpeningRequest, Outcome, QuotaName, RateName,
+    Share, ShareAsk, ShareGrant, SwitchesState, SyncRequest, SyncResponse, Tally, TierForNow, TokenCount,
+    Warning, WindowRange,
 };
 
 use super::decisions::*;
 use super::leases::*;
+use super::shares::*;
 use super::sync::*;
 use utoipa::ToSchema;
 
@@ -92,6 +94,22 @@ fn full_decisions() -> Decisions {
     }
 }
 
+fn full_share() -> (ShareAsk, ShareGrant) {
+    let rate = RateName {
+        limit: "x".into(),
+        policy: "x".into(),
+        meter: "x".into(),
+        key: [("x".to_owned(), "x".to_owned())].into(),
+        resets: 1,
+    };
+    let claim = Claim { seq: 1, holding: 1, returned: 1, demand: 1, need: 1, short: true, leave: true };
+    let share = Share { share: 1, level: 1, more: true, ttl_ms: 1, again_ms: 1 };
+    (
+        ShareAsk { rate, holder: "x".into(), fill_ms: 1, claim },
+        ShareGrant { holder: "x".into(), seq: 1, share },
+    )
+}
+
 fn full_ask() -> LeaseAsk {
     let quota = QuotaName {
         limit: "x".into(),
@@ -127,11 +145,18 @@ fn the_document_describes_the_fields_that_go_over_the_wire() {
     assert_eq!(properties::<AskDoc>(), fields(ask.ask));
     assert_eq!(properties::<LeaseGrantDoc>(), fields(&grant));
     assert_eq!(properties::<GrantDoc>(), fields(grant.grant));
+    let (share_ask, share_grant) = full_share();
+    assert_eq!(properties::<ShareAskDoc>(), fields(&share_ask));
+    assert_eq!(properties::<RateNameDoc>(), fields(&share_ask.rate));
+    assert_eq!(properties::<ClaimDoc>(), fields(share_ask.claim));
+    assert_eq!(properties::<ShareGrantDoc>(), fields(&share_grant));
+    assert_eq!(properties::<ShareDoc>(), fields(share_grant.share));
     let response = SyncResponse {
         version: 1,
         acked_seq: 1,
         opening: Some(page),
         leases: vec![grant],
+        shares: vec![share_grant],
         decisions: Some(decisions),
     };
     assert_eq!(properties::<SyncResponseDoc>(), fields(response));
@@ -144,6 +169,7 @@ fn the_document_describes_the_fields_that_go_over_the_wire() {
         tallies: vec![full_tally()],
         opening: Some(opening),
         leases: vec![ask],
+        shares: vec![share_ask],
         known_revision: Some(1),
     };
     assert_eq!(properties::<SyncRequestDoc>(), fields(request));

@@ -13,6 +13,7 @@ mod connect;
 mod ingest;
 mod leases;
 mod retry;
+mod shares;
 mod speak;
 
 use std::sync::Arc;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use tollgate_core::lease::ledger::{self, ACTIVE_MS, LeaseRow, Peers, QuotaRow};
 use tollgate_wire::{Grant, LeaseAsk, LeaseGrant, QuotaName};
 
+use super::rows::{Rows, names};
 use super::{Cell, Conditions, Row, Sql, strange};
 use crate::store::leases::{
     self, LATE_SETTLEMENT_MS, Lease, QUOTA_MEMORY_MS, Quota, QuotasQuery, consumer_of, quota_id,
@@ -180,33 +181,6 @@ impl Touched<'_> {
         );
         sql.execute(DOING, &text, &rows.cells).await.map(|_| ())
     }
-}
-
-/// Rows of a VALUES list.
-#[derive(Default)]
-struct Rows {
-    names: Vec<String>,
-    cells: Vec<Cell>,
-}
-
-impl Rows {
-    fn add(&mut self, row: &[Cell]) {
-        let first = self.cells.len() + 1;
-        let names: Vec<String> = (first..first + row.len()).map(|number| format!("?{number}")).collect();
-        self.names.push(names.join(", "));
-        self.cells.extend_from_slice(row);
-    }
-
-    /// The list, with the same constants behind each row.
-    fn values_and(&self, constants: &str) -> String {
-        let rows: Vec<String> = self.names.iter().map(|names| format!("({names}{constants})")).collect();
-        rows.join(", ")
-    }
-}
-
-fn names<'a>(conditions: &mut Conditions, all: impl Iterator<Item = &'a String>) -> String {
-    let names: Vec<String> = all.map(|value| conditions.value(value.as_str())).collect();
-    names.join(", ")
 }
 
 /// limit_units, settled, held, overrun, end_ms from `at` on.

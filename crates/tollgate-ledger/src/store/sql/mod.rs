@@ -15,7 +15,9 @@ pub(super) mod leases;
 pub(super) mod months;
 pub(super) mod opening;
 pub(super) mod report;
+mod rows;
 pub(super) mod schema;
+pub(super) mod shares;
 
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::schema::{self, Dialect};
-use super::{Sql, leases};
+use super::{Sql, leases, shares};
 use crate::calendar::Month;
 use crate::store::{BATCH_MEMORY_MS, StoreError};
 
@@ -91,6 +91,7 @@ impl Months {
             }
         }
         leases::close_windows(sql, now_ms).await?;
+        shares::forget(sql, now_ms).await?;
         Ok(old)
     }
 }

@@ -13,6 +13,7 @@ const MIGRATIONS: &[(u32, &str)] = &[
     (3, include_str!("../schema/0003_leases.sql")),
     (4, include_str!("../schema/0004_exempt.sql")),
     (5, include_str!("../schema/0005_dimensions.sql")),
+    (6, include_str!("../schema/0006_shares.sql")),
 ];
 
 /// Stands for the name of a month's table.

@@ -11,6 +11,7 @@ mod connect;
 mod ingest;
 mod leases;
 mod readers;
+mod shares;
 mod speak;
 mod writer;
 
