@@ -38,6 +38,32 @@ async fn nodes_that_start_at_once_make_the_schema_once() {
     assert_clean(&store).await;
 }
 
+/// Longer than anybody waits for an answer: a reading of all books takes as long as there are books.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_audit_of_large_books_comes_to_its_end() {
+    let schema = Schema::new().await;
+    let store = schema.open().await;
+    store.ingest(batch(1, vec![tally(1)])).await.unwrap();
+    let slow = "ALTER TABLE quotas RENAME TO few_quotas;
+                CREATE VIEW quotas AS SELECT q.* FROM few_quotas AS q RIGHT JOIN pg_sleep(6) ON true WHERE quota_id > ''";
+    schema.execute(slow).await;
+    assert_clean(&store).await;
+}
+
+/// Another node is bringing the books up to date, and takes its time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_waits_for_the_one_that_migrates() {
+    let schema = Schema::new().await;
+    schema.open().await;
+    let held = "BEGIN; UPDATE schema_versions SET version = 0 WHERE version = 0; SELECT pg_sleep(10); COMMIT";
+    let (busy, opened) = tokio::join!(schema.execute(held), async {
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        PostgresStore::open(&schema.options).await
+    });
+    let () = busy;
+    opened.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_that_comes_to_two_nodes_at_once_is_entered_once() {
     let schema = Schema::new().await;

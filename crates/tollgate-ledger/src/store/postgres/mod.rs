@@ -35,7 +35,7 @@ use super::{
 };
 use crate::calendar::Month;
 use ingest::Prepared;
-use retry::{failed, until_done};
+use retry::{Bounds, OF_ALL, PROMPT, failed, until_done};
 use speak::Speaking;
 
 /// How often a batch may find that another node's retention has dropped a month that this one remembers. Retention runs
@@ -70,7 +70,7 @@ impl PostgresStore {
     pub async fn audit_url(options: &PostgresOptions) -> Result<AuditReport, StoreError> {
         let store = Self::over(connect::pool(options)?);
         store
-            .read(|sql| {
+            .read_within(OF_ALL, |sql| {
                 Box::pin(async move {
                     schema::expect_current(&schema::applied(sql).await?)?;
                     audit::report(sql).await
@@ -87,8 +87,16 @@ impl PostgresStore {
 
     /// Answers a question in one read-only transaction, which sees the books of one moment.
     async fn read<T: Send + 'static>(&self, question: impl Work<T>) -> Result<T, StoreError> {
+        self.read_within(PROMPT, question).await
+    }
+
+    async fn read_within<T: Send + 'static>(
+        &self,
+        bounds: Bounds,
+        question: impl Work<T>,
+    ) -> Result<T, StoreError> {
         self.run(|inner| async move {
-            until_done!(&inner.pool, client => {
+            until_done!(&inner.pool, bounds, client => {
                 let transaction = client
                     .build_transaction()
                     .isolation_level(IsolationLevel::RepeatableRead)
@@ -157,13 +165,13 @@ impl Inner {
             }
             Ok(())
         })?;
-        self.alone(|sql| Box::pin(schema::migrate(sql, &schema::POSTGRES))).await?;
+        self.alone(OF_ALL, |sql| Box::pin(schema::migrate(sql, &schema::POSTGRES))).await?;
         self.reload_months().await
     }
 
     /// Runs work in a transaction that no other node's work of this kind runs beside: row 0 of the versions is the lock.
-    async fn alone<T>(&self, work: impl Work<T>) -> Result<T, StoreError> {
-        until_done!(&self.pool, client => {
+    async fn alone<T>(&self, bounds: Bounds, work: impl Work<T>) -> Result<T, StoreError> {
+        until_done!(&self.pool, bounds, client => {
             let transaction = client.transaction().await.map_err(failed("starting a transaction"))?;
             let lock = "UPDATE schema_versions SET version = 0 WHERE version = 0";
             transaction.execute(lock, &[]).await.map_err(failed("waiting for the schema"))?;
@@ -209,7 +217,7 @@ impl Inner {
 
     async fn make_months(&self, wanted: Vec<Month>, now_ms: u64) -> Result<(), StoreError> {
         let months = self
-            .alone(move |sql| {
+            .alone(PROMPT, move |sql| {
                 let wanted = wanted.clone();
                 Box::pin(async move {
                     let mut months = Months::load(sql).await?;
@@ -270,7 +278,7 @@ impl Inner {
 
     async fn retain(&self, now_ms: u64, oldest_kept: Month) -> Result<Vec<Month>, StoreError> {
         let (months, dropped) = self
-            .alone(move |sql| {
+            .alone(OF_ALL, move |sql| {
                 Box::pin(async move {
                     let mut months = Months::load(sql).await?;
                     let dropped = months.retain(sql, &schema::POSTGRES, oldest_kept, now_ms).await?;
@@ -330,7 +338,7 @@ impl Store for PostgresStore {
     }
 
     async fn audit(&self) -> Result<AuditReport, StoreError> {
-        self.read(|sql| Box::pin(audit::report(sql))).await
+        self.read_within(OF_ALL, |sql| Box::pin(audit::report(sql))).await
     }
 
     async fn ready(&self, now_ms: u64) -> Result<(), StoreError> {

@@ -12,12 +12,24 @@ use tokio_postgres::error::SqlState;
 
 use crate::store::StoreError;
 
-/// How long a transaction is tried. The filter gives up on a sync after ten seconds and sends it again.
-const PATIENCE: Duration = Duration::from_secs(8);
+/// How long a transaction may take.
+#[derive(Clone, Copy)]
+pub(super) struct Bounds {
+    /// How long it is tried.
+    patience: Duration,
+    /// How long one try may take: a host that vanished does not answer at all. What it did then is unknown, which is the
+    /// same as any lost connection.
+    try_max: Duration,
+}
 
-/// How long one try may take: a host that vanished does not answer at all. What it did then is unknown, which is the
-/// same as any lost connection.
-const TRY_MAX: Duration = Duration::from_secs(5);
+/// Of work that somebody waits for. The filter gives up on a sync after ten seconds and sends it again.
+pub(super) const PROMPT: Bounds =
+    Bounds { patience: Duration::from_secs(8), try_max: Duration::from_secs(5) };
+
+/// Of work on all that is in the books, which grows with them: migrations, retention, audits. A host that vanished is found out
+/// by the connection's own keepalives.
+pub(super) const OF_ALL: Bounds =
+    Bounds { patience: Duration::from_secs(600), try_max: Duration::from_secs(3600) };
 
 /// The first pause between tries; each is twice as long as the one before.
 const PAUSE_MIN: Duration = Duration::from_millis(5);
@@ -25,15 +37,18 @@ const PAUSE_MIN: Duration = Duration::from_millis(5);
 /// The longest pause between tries.
 const PAUSE_MAX: Duration = Duration::from_millis(500);
 
-/// Tries work on a connection until it is done, it fails for good, or [`PATIENCE`] ends. A macro, because a closure that
+/// Tries work on a connection until it is done, it fails for good, or the patience of its [`Bounds`] ends. A macro, because a closure that
 /// lends its connection to a future can't yet be said to be `Send`.
 macro_rules! until_done {
-    ($pool:expr, $client:ident => $work:expr) => {{
-        let mut tries = $crate::store::postgres::retry::Tries::new();
+    ($pool:expr, $client:ident => $work:expr) => {
+        until_done!($pool, $crate::store::postgres::retry::PROMPT, $client => $work)
+    };
+    ($pool:expr, $bounds:expr, $client:ident => $work:expr) => {{
+        let mut tries = $crate::store::postgres::retry::Tries::new($bounds);
         loop {
             let outcome = match $crate::store::postgres::retry::Tries::connect($pool).await {
                 Ok(mut $client) => {
-                    let outcome = $crate::store::postgres::retry::Tries::within(async {
+                    let outcome = tries.within(async {
                         let $client = &mut $client;
                         $work
                     })
@@ -52,13 +67,14 @@ pub(super) use until_done;
 
 /// Keeps count of the tries of one transaction.
 pub(super) struct Tries {
+    bounds: Bounds,
     since: Instant,
     pause: Duration,
 }
 
 impl Tries {
-    pub(super) fn new() -> Self {
-        Self { since: Instant::now(), pause: PAUSE_MIN }
+    pub(super) fn new(bounds: Bounds) -> Self {
+        Self { bounds, since: Instant::now(), pause: PAUSE_MIN }
     }
 
     pub(super) async fn connect(pool: &Pool) -> Result<Client, StoreError> {
@@ -67,9 +83,12 @@ impl Tries {
 
     /// Waits for an answer no longer than a try may take.
     pub(super) async fn within<T>(
+        &self,
         work: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        timeout(TRY_MAX, work).await.unwrap_or_else(|late| Err(failed("waiting for an answer")(late)))
+        timeout(self.bounds.try_max, work)
+            .await
+            .unwrap_or_else(|late| Err(failed("waiting for an answer")(late)))
     }
 
     /// Puts a connection back, unless what happened on it was the end of it.
@@ -83,7 +102,7 @@ impl Tries {
     /// The outcome, if there is nothing more to try; else a pause.
     pub(super) async fn over<T>(&mut self, outcome: Result<T, StoreError>) -> Option<Result<T, StoreError>> {
         let Err(error) = &outcome else { return Some(outcome) };
-        if !passes(error) || self.since.elapsed() + self.pause >= PATIENCE {
+        if !passes(error) || self.since.elapsed() + self.pause >= self.bounds.patience {
             return Some(outcome);
         }
         tracing::debug!(error = error as &dyn std::error::Error, "the database is asked again");
