@@ -1,4 +1,4 @@
-//! What a decision costs: admit and settle on a store in memory, one, five and eight limits.
+//! What a decision costs: admit and settle on a store in memory, one, five and eight limits, and five of which two are leased.
 //!
 //! Budget: 100 ns per limit check. The last figures are the bytes a key takes and the slowest of a hundred.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
@@ -13,11 +13,11 @@ use std::time::Instant;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use serde_json::json;
 use tollgate_core::limit::Owner;
-use tollgate_core::limiter::{Amounts, Decision, Demand, Limiter, Reservation};
+use tollgate_core::limiter::{Amounts, Answer, Decision, Demand, Limiter, Reservation};
 use tollgate_core::policy::{Attributes, Policy};
 use tollgate_core::store::{Expected, SharedStore, Slot, StoreError, Swap, Version};
 use tollgate_core::time::Now;
-use tollgate_wire::{NanoUsd, TokenCount, UnixNanos};
+use tollgate_wire::{Grant, NanoUsd, TokenCount, UnixNanos};
 
 /// Slots in a vector: what Envoy's map costs is measured in Envoy.
 struct Slots {
@@ -57,8 +57,8 @@ impl SharedStore for Slots {
     }
 }
 
-fn policy(limits: usize, keys: u32) -> Policy {
-    let all = [
+fn policy(limits: usize, leased: &[usize], keys: u32) -> Policy {
+    let mut all = [
         json!({"name": "rpm", "meter": "requests", "rate": {"amount": 1_000_000, "per": "second", "burst": 1_000_000_000u64}}),
         json!({"name": "tpm", "meter": "tokens", "rate": {"amount": 1_000_000_000, "per": "second", "burst": 10_000_000_000u64}}),
         json!({"name": "day", "meter": "requests", "quota": {"amount": 10_000_000_000u64, "per": "day"}}),
@@ -68,7 +68,24 @@ fn policy(limits: usize, keys: u32) -> Policy {
         json!({"name": "tokens", "meter": "tokens", "window": {"amount": 10_000_000_000u64, "per": "day"}}),
         json!({"name": "slots", "concurrency": 1_000_000_000u64}),
     ];
-    Policy::from_json(json!({"limits": all[..limits], "state": {"expected_keys": keys}})).unwrap()
+    leased.iter().for_each(|at| all[*at]["global"] = json!({}));
+    let state = json!({"expected_keys": keys});
+    let text = json!({"limits": all[..limits], "ledger": {"cluster": "c"}, "state": state});
+    Policy::from_json(text).unwrap()
+}
+
+/// More than all requests together spend.
+fn plenty() -> Grant {
+    let units = 1 << 50;
+    Grant {
+        granted: units,
+        keep: units,
+        ttl_ms: u32::MAX,
+        horizon_ms: 1000,
+        limit: units,
+        left: units,
+        ..Grant::default()
+    }
 }
 
 fn at(ns: u64) -> Now {
@@ -88,8 +105,9 @@ fn demand() -> Demand {
 fn admit(c: &mut Criterion) {
     let mut group = c.benchmark_group("admit_and_settle");
     let sizes = [1u32, 10_000, 1_000_000];
-    for (limits, keys) in [1, 5, 8].into_iter().flat_map(|limits| sizes.map(|keys| (limits, keys))) {
-        let policy = policy(limits, keys);
+    let local = [1, 5, 8].into_iter().flat_map(|limits| sizes.map(|keys| (limits, &[][..], keys)));
+    for (limits, leased, keys) in local.chain([(5, &[][..], 1000), (5, &[2, 4][..], 1000)]) {
+        let policy = policy(limits, leased, keys);
         let store = Slots::new(policy.slots);
         let mut limiter = Limiter::join(&policy, &store, [7; 24], Owner(1), at(0)).unwrap();
         let names: Vec<String> = (0..keys).map(|key| format!("consumer-{key}")).collect();
@@ -97,9 +115,18 @@ fn admit(c: &mut Criterion) {
         let mut once = |limiter: &mut Limiter| -> Reservation {
             turn = (turn + 7919) % names.len();
             let request = Attributes { consumer: &names[turn], model: "m", ..Attributes::default() };
-            match limiter.admit(&policy, &store, at(turn as u64), &request, &demand()) {
-                Ok(Decision::Admit(admission)) => admission.reservation,
-                other => panic!("{other:?}"),
+            loop {
+                let now = at(turn as u64);
+                match limiter.admit(&policy, &store, now, &request, &demand()) {
+                    Ok(Decision::Admit(admission)) => break admission.reservation,
+                    Ok(Decision::Refuse(refusal)) if refusal.why.lacks_lease() => {
+                        for asked in limiter.asks() {
+                            let answer = Answer::Lease(&plenty());
+                            limiter.leased(&policy, &store, now, &asked, answer).unwrap();
+                        }
+                    }
+                    other => panic!("{other:?}"),
+                }
             }
         };
         for _ in 0..keys {
@@ -107,7 +134,11 @@ fn admit(c: &mut Criterion) {
             limiter.settle(&policy, &store, at(0), reservation, &demand().expected).unwrap();
         }
         let bytes: usize = store.accounts.borrow().iter().map(|(value, _)| value.len()).sum();
-        eprintln!("{limits} limits, {keys} keys: {} bytes a key", bytes / keys as usize);
+        let id = match leased.len() {
+            0 => format!("{limits} limits, {keys} keys"),
+            count => format!("{limits} limits, {count} of them leased, {keys} keys"),
+        };
+        eprintln!("{id}: {} bytes a key", bytes / keys as usize);
         let mut times: Vec<u64> = (0..100_000)
             .map(|_| {
                 let began = Instant::now();
@@ -116,9 +147,8 @@ fn admit(c: &mut Criterion) {
             })
             .collect();
         times.sort_unstable();
-        eprintln!("{limits} limits, {keys} keys: admit p50 {} ns, p99 {} ns", times[50_000], times[99_000]);
+        eprintln!("{id}: admit p50 {} ns, p99 {} ns", times[50_000], times[99_000]);
         group.throughput(Throughput::Elements(limits as u64));
-        let id = format!("{limits} limits, {keys} keys");
         group.bench_function(BenchmarkId::new("both", &id), |b| {
             b.iter(|| {
                 let reservation = once(&mut limiter);
