@@ -19,6 +19,9 @@ use crate::wait;
 /// A client's pause between two requests: a crowd is to be there, not to measure anything.
 const PAUSE: Duration = Duration::from_millis(10);
 
+/// The team that every third request is of.
+pub const CAPPED: &str = "capped";
+
 /// Clients at work.
 pub struct Crowd {
     stop: watch::Sender<bool>,
@@ -45,6 +48,8 @@ pub struct Ask {
     pub consumer: String,
     /// Which Envoy.
     pub gate: SocketAddr,
+    /// Of the team [`CAPPED`].
+    pub capped: bool,
 }
 
 impl Asked {
@@ -118,7 +123,9 @@ async fn ask_on(
             .header("x-consumer", &consumer)
             .header("x-mock-output-tokens", 1 + (client * 31 + turn) % 50);
         let call = if turn % 3 == 0 { call.streamed() } else { call };
-        let ask = Ask { consumer, gate };
+        let capped = turn % 3 == 2;
+        let call = if capped { call.header("x-team", CAPPED) } else { call };
+        let ask = Ask { consumer, gate, capped };
         match call.send(gate).await {
             Ok(answer) if answer.status == 200 => {
                 answered.fetch_add(1, Ordering::Relaxed);

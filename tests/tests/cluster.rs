@@ -22,6 +22,9 @@ const CLIENTS: usize = 9;
 /// Requests that all Envoys share in a day.
 const UNITS: u64 = 1_000_000;
 
+/// Requests that one team has in a day, at all Envoys: fewer than it asks for.
+const CAP: u64 = 800;
+
 /// Answers between two events: the load is there before and after each.
 const SOME: u64 = 150;
 
@@ -37,6 +40,16 @@ fn open(policy: &mut Map<String, Value>, node: &str) {
     policy["tiers"]["enterprise"]["limits"] = limits;
     policy["ledger"]["flush_interval_ms"] = 100.into();
     policy["ledger"]["node"] = node.into();
+}
+
+/// A quota that runs out, and of which not one request more passes, whether the ledger is there or not.
+fn cap(policy: &mut Map<String, Value>) {
+    policy["identity"]["team"] = json!([{"header": "x-team"}]);
+    let mut capped = quota("capped", "requests", CAP, "day");
+    capped["key"] = json!(["team"]);
+    capped["when"] = json!({"team": [crowd::CAPPED]});
+    capped["global"] = json!({"wait_ms": 1000});
+    policy["tiers"]["enterprise"]["limits"].as_array_mut().unwrap().push(capped);
 }
 
 /// The database: a primary and two standbys, each behind a proxy that can lose its answers.
@@ -161,7 +174,11 @@ async fn envoy(models: &ModelServer, ledgers: &[Ledger], number: usize) -> Envoy
             cluster["health_checks"][0][name] = value.into();
         }
     });
-    config.policy(|policy| open(policy, &format!("edge-{number}"))).with_prompt_journal();
+    let policy = |policy: &mut Map<String, Value>| {
+        open(policy, &format!("edge-{number}"));
+        cap(policy);
+    };
+    config.policy(policy).with_prompt_journal();
     Envoy::start(&config, 1).await.unwrap()
 }
 
@@ -262,9 +279,13 @@ async fn ledgers_are_restarted_in_turn(cluster: &mut Cluster) {
 /// Everybody stops; what is on its way arrives; the killed Envoy's journal is replayed, twice; then all is compared.
 async fn reckon(mut cluster: Cluster) {
     let asked = std::mem::replace(&mut cluster.crowd, Crowd::start(0, Vec::new())).end().await;
-    // A request that finds no lease waits for one, for a second here, and is refused if no answer came: nothing else refuses.
-    assert!(asked.refused.iter().all(|(_, status)| *status == 503), "refused: {:?}", asked.refused);
-    println!("{} of {} found no lease in time", asked.refused.len(), asked.answered.len());
+    // A request that finds no lease waits for one, for a second here, and is refused if no answer came: nothing else refuses but
+    // the quota that runs out.
+    let strange =
+        asked.refused.iter().filter(|(ask, status)| *status != 503 && !(ask.capped && *status == 429));
+    assert_eq!(strange.count(), 0, "refused: {:?}", asked.refused);
+    let late = asked.refused.iter().filter(|(_, status)| *status == 503).count();
+    println!("{late} of {} found no lease in time", asked.answered.len());
     cluster.envoys.iter().for_each(Envoy::assert_no_trap);
     let ledger = &cluster.ledgers[0];
     let arrived = async || {
@@ -300,19 +321,43 @@ async fn reckon(mut cluster: Cluster) {
     assert_eq!(totals.requests, entries.len() as u64);
     all_but_the_killed(&cluster, &asked, &compared);
     the_shared_quota_is_not_overdrawn(ledger, &compared).await;
+    the_capped_team_got_what_it_had(&cluster, ledger, &asked).await;
 }
 
 /// Of the quota that they share, no more was lent than there is, and no more told than was served. What the killed Envoy let
 /// through beyond its lease is not told any more: that is what an allowance without funds costs.
 async fn the_shared_quota_is_not_overdrawn(ledger: &Ledger, compared: &Compared) {
     let page = ledger.get("/v1/leases").await;
-    let [quota] = page["quotas"].as_array().unwrap().as_slice() else { panic!("one quota: {page}") };
+    let quota = quota_of(&page, "shared");
     let units = |name: &str| quota[name].as_u64().unwrap();
     let (settled, held, overrun) = (units("settled"), units("held"), units("overrun"));
     println!("the shared quota so far: {settled} settled, {held} held, {overrun} beyond leases");
     assert!(settled > 0 && settled + held <= UNITS, "{quota}");
     let served = compared.in_books + compared.missing.len() as u64;
     assert!(settled + overrun <= served, "more was told than was served: {quota} {compared:?}");
+}
+
+fn quota_of<'a>(page: &'a Value, limit: &str) -> &'a Value {
+    let quotas = page["quotas"].as_array().unwrap();
+    quotas.iter().find(|quota| quota["limit"] == limit).unwrap_or_else(|| panic!("{limit}: {page}"))
+}
+
+/// Of a quota without an allowance not one request more was let through than there were; what nobody got is held, by the
+/// killed Envoy most of it, or left.
+async fn the_capped_team_got_what_it_had(cluster: &Cluster, ledger: &Ledger, asked: &Asked) {
+    let served = cluster.models.served();
+    let passed = served.iter().filter(|served| served.header("x-team") == Some(crowd::CAPPED)).count() as u64;
+    let refused = asked.refused.iter().filter(|(_, status)| *status == 429).count();
+    let page = ledger.get("/v1/leases").await;
+    let quota = quota_of(&page, "capped");
+    let units = |name: &str| quota[name].as_u64().unwrap();
+    let (held, left) = (units("held"), units("left"));
+    println!(
+        "the capped team: {passed} of {CAP} passed, {refused} were refused; {held} are held, {left} left"
+    );
+    assert!(passed <= CAP && refused > 0, "{passed} passed, {refused} refused: {quota}");
+    assert!(passed + held + left >= CAP, "more was told than was served: {passed} passed: {quota}");
+    assert_eq!(quota["overrun"], 0, "{quota}");
 }
 
 /// What was served and is in no books was in flight in the Envoy that was killed, or its line was not yet written. Everything
