@@ -12,7 +12,7 @@ use tollgate_ledger::store::{
     OpeningQuery, PostgresStore, SqliteOptions, SqliteStore, Store, StoreError, Sums, UsageFilter,
     UsageQuery,
 };
-use tollgate_wire::{NanoUsd, Outcome, Tally, TokenCount, Warning, WindowRange};
+use tollgate_wire::{Balance, NanoUsd, Outcome, Tally, TokenCount, Warning, WindowRange};
 
 macro_rules! scenarios {
     ($($name:ident),* $(,)?) => {
@@ -69,6 +69,7 @@ scenarios! {
     an_opening_is_what_other_processes_of_the_node_were_charged,
     an_opening_counts_in_the_windows_asked_for,
     an_opening_is_paged_without_loss,
+    an_opening_finds_its_consumers_among_many,
     a_node_without_a_name_has_no_opening,
     an_alert_fires_once_a_day,
     retention_drops_whole_months_and_keeps_their_usage,
@@ -365,16 +366,37 @@ async fn an_opening_is_paged_without_loss(store: Books) {
     windows.push(WindowRange { start_ms: december, end_ms: december + 3 * DAY_MS });
     let whole = store.opening(opening(windows.clone())).await.unwrap();
     assert!(whole.len() > 30, "{}", whole.len());
-    let mut paged = Vec::new();
-    let mut after = None;
+    let paged = pages(&store, &windows, 7).await;
+    assert_eq!(paged, whole);
+    assert!(paged.is_sorted_by(|one, other| OpeningCursor::of(one) < OpeningCursor::of(other)));
+}
+
+/// All pages of this many balances.
+async fn pages(store: &Books, windows: &[WindowRange], limit: usize) -> Vec<Balance> {
+    let (mut paged, mut after) = (Vec::new(), None);
     loop {
-        let page = store.opening(OpeningQuery { after, limit: 7, ..opening(windows.clone()) }).await.unwrap();
-        let Some(last) = page.last() else { break };
+        let query = OpeningQuery { after, limit, ..opening(windows.to_vec()) };
+        let page = store.opening(query).await.unwrap();
+        let Some(last) = page.last() else { break paged };
         after = Some(OpeningCursor::of(last));
         paged.extend(page);
     }
-    assert_eq!(paged, whole);
-    assert!(paged.is_sorted_by(|one, other| OpeningCursor::of(one) < OpeningCursor::of(other)));
+}
+
+async fn an_opening_finds_its_consumers_among_many(store: Books) {
+    let later = Month::of(NOON_MS).next().start_ms();
+    let of = |number: u64, at_ms| Tally { consumer: format!("c{number:03}"), at_ms, ..tally(number) };
+    let own = |number: &u64| !number.is_multiple_of(3);
+    let mine: Vec<u64> = (1..=600).filter(own).collect();
+    let here = mine.iter().map(|number| of(*number, if number % 2 == 0 { later } else { NOON_MS }));
+    store.ingest(batch_of("p1", "w1", "edge-1", 1, here.collect())).await.unwrap();
+    let elsewhere = (1..=600).filter(|number| !own(number)).map(|number| of(number, NOON_MS));
+    store.ingest(batch_of("p2", "w2", "edge-2", 1, elsewhere.collect())).await.unwrap();
+    for limit in [1000, 90] {
+        let found = pages(&store, &always(), limit).await;
+        let names: Vec<u64> = found.iter().map(|balance| balance.consumer[1..].parse().unwrap()).collect();
+        assert_eq!(names, mine);
+    }
 }
 
 async fn a_node_without_a_name_has_no_opening(store: Books) {
