@@ -34,6 +34,7 @@ impl Stream {
             tier.clone_into(&mut self.caller.tier);
         }
         self.resets = state.overrides.resets_of(&self.caller.consumer);
+        self.overrides = state.overrides.limits.get(&self.caller.consumer).cloned();
         match worker.policy.status_of(&self.caller, &state.overrides).clone() {
             Standing::Normal => None,
             Standing::Grace => {

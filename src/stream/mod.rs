@@ -22,7 +22,7 @@ use proxy_wasm::types::Action;
 use tollgate_core::billing::{Ending, Job};
 use tollgate_core::limiter::{Admission, Demand};
 use tollgate_core::policy::config::Enforcement;
-use tollgate_core::policy::{Attributes, Caller, Resets};
+use tollgate_core::policy::{Attributes, Caller, LimitOverride, Resets};
 use tollgate_core::time::Now;
 use tollgate_core::traffic::{Dialect, Endpoint, RequestFacts};
 
@@ -65,6 +65,8 @@ pub struct Stream {
     exempt: bool,
     /// How often the caller's balances were made fresh; asked once, so that a request is settled where it was admitted.
     resets: Resets,
+    /// The caller's own limits that are others for now; asked once, for the same reason.
+    overrides: Option<Rc<[LimitOverride]>>,
     route: Route,
     /// Where it goes; None for what no model answers.
     endpoint: Option<Endpoint>,
@@ -97,6 +99,7 @@ impl Stream {
             enforcement: Enforcement::On,
             exempt: false,
             resets: Resets::default(),
+            overrides: None,
             route: Route::default(),
             endpoint: None,
             facts: None,
@@ -128,6 +131,7 @@ impl Stream {
             region: &self.caller.region,
             address: &self.caller.address,
             resets: self.resets,
+            overrides: self.overrides.as_deref().unwrap_or_default(),
         }
     }
 

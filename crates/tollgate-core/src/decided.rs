@@ -4,13 +4,17 @@
 //! [`Overrides`], which requests look at, follow from them: after a change, and at every end.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use hashbrown::HashMap;
-use tollgate_wire::{ConsumerStanding, ConsumerStatus, Decisions, EnforcementSwitch};
+use tollgate_wire::{
+    ConsumerStanding, ConsumerStatus, Decisions, EnforcementSwitch, LIMITS_FOR_NOW_MAX, LimitForNow,
+    PERCENT_MAX,
+};
 
 use crate::limiter::Memory;
 use crate::policy::config::Enforcement;
-use crate::policy::{Overrides, Resets, Standing};
+use crate::policy::{LimitOverride, Overrides, Resets, Standing};
 
 /// Most consumers that something is decided about, per worker: some 30 MiB at the usual length of names. Later ones are
 /// not known here, which is counted.
@@ -113,6 +117,7 @@ impl Decided {
         let record = self.consumers.get(id).unwrap_or(&none);
         set(&mut overrides.standings, id, standing_at(record, now_ms));
         set(&mut overrides.tiers, id, tier_at(record, now_ms));
+        set(&mut overrides.limits, id, limits_at(record, now_ms));
         let resets = Resets { all: record.resets, bursts: record.burst_resets, everybodys_bursts: 0 };
         set(&mut overrides.resets, id, (resets != Resets::default()).then_some(resets));
     }
@@ -120,7 +125,8 @@ impl Decided {
 
 fn ends(standing: &ConsumerStanding) -> impl Iterator<Item = u64> {
     let tier = standing.tier_for_now.as_ref().map(|tier| tier.until_ms);
-    [tier, standing.status_until_ms, standing.exempt_until_ms].into_iter().flatten()
+    let limits = standing.limits_for_now.iter().map(|limit| limit.until_ms);
+    [tier, standing.status_until_ms, standing.exempt_until_ms].into_iter().flatten().chain(limits)
 }
 
 fn set<T>(map: &mut HashMap<String, T>, id: &str, value: Option<T>) {
@@ -145,6 +151,15 @@ fn standing_at(record: &ConsumerStanding, now_ms: u64) -> Option<Standing> {
 fn tier_at(record: &ConsumerStanding, now_ms: u64) -> Option<String> {
     let for_now = record.tier_for_now.as_ref().filter(|tier| now_ms < tier.until_ms);
     for_now.map(|tier| tier.tier.clone()).or_else(|| record.tier.clone())
+}
+
+/// None where every limit is as configured. What no ledger would tell is left out.
+fn limits_at(record: &ConsumerStanding, now_ms: u64) -> Option<Rc<[LimitOverride]>> {
+    let fine = |limit: &&LimitForNow| now_ms < limit.until_ms && (1..=PERCENT_MAX).contains(&limit.percent);
+    let lasting = record.limits_for_now.iter().take(LIMITS_FOR_NOW_MAX).filter(fine);
+    let limits: Rc<[_]> =
+        lasting.map(|limit| LimitOverride { limit: limit.limit.clone(), percent: limit.percent }).collect();
+    (!limits.is_empty()).then_some(limits)
 }
 
 #[cfg(test)]
@@ -190,6 +205,24 @@ mod tests {
         assert_eq!((says(&overrides, "alice"), tier(&overrides)), (Standing::Exempt, "pro".into()));
         decided.tick(&mut overrides, 300);
         assert_eq!((says(&overrides, "alice"), tier(&overrides)), (Standing::Normal, "pro".into()));
+    }
+
+    #[test]
+    fn limits_that_are_others_for_now_end_one_by_one() {
+        let (mut decided, mut overrides) = (Decided::default(), Overrides::default());
+        let limit = |limit: &str, percent, until_ms| LimitForNow { limit: limit.into(), percent, until_ms };
+        let limits_for_now =
+            vec![limit("rpm", 200, 100), limit("tpm", 50, 200), limit("none", 0, 900), limit("past", 10, 5)];
+        let alice = ConsumerStanding { limits_for_now, ..standing("alice") };
+        decided.learn(told(1, vec![alice]), &mut overrides, 10);
+        let mut limits_at = |now_ms| {
+            decided.tick(&mut overrides, now_ms);
+            let all = overrides.limits.get("alice").map(|all| all.to_vec()).unwrap_or_default();
+            all.into_iter().map(|one| (one.limit, one.percent)).collect::<Vec<_>>()
+        };
+        assert_eq!(limits_at(99), [("rpm".to_owned(), 200), ("tpm".to_owned(), 50)]);
+        assert_eq!(limits_at(100), [("tpm".to_owned(), 50)]);
+        assert_eq!(limits_at(200), []);
     }
 
     #[test]

@@ -435,6 +435,14 @@ fn an_operator_decides_about_consumers() {
     assert_eq!(operator.json(&["consumer", "unsuspend", name])["status_now"], "active");
     assert_eq!(operator.json(&["consumer", "override", name, "gold", "--for", "1d"])["tier_now"], "gold");
     assert_eq!(operator.json(&["consumer", "end-override", name])["tier_now"], "pro");
+    let raised = operator.json(&["consumer", "override-limit", name, "rpm", "250", "--for", "1d"]);
+    assert_eq!(
+        (&raised["limits_now"][0]["limit"], &raised["limits_now"][0]["percent"]),
+        (&json!("rpm"), &json!(250))
+    );
+    let table = operator.ask(&["consumer", "show", name]);
+    assert!(table.contains("rpm 250 % until"), "{table}");
+    assert!(operator.json(&["consumer", "end-limit-override", name, "rpm"])["limits_now"].is_null());
     assert_eq!(operator.json(&["consumer", "bypass", name])["exempt_now"], true);
     assert_eq!(operator.json(&["consumer", "end-bypass", name])["exempt_now"], false);
     assert_eq!(
@@ -444,7 +452,7 @@ fn an_operator_decides_about_consumers() {
     assert_eq!(operator.json(&["consumer", "reset", name])["resets"], 1);
     assert_eq!(operator.json(&["consumer", "reset-bursts", name])["burst_resets"], 1);
     assert_eq!(operator.json(&["consumer", "tier", name])["tier_now"], Value::Null);
-    assert_eq!(operator.json(&["consumer", "show", name])["version"], 11);
+    assert_eq!(operator.json(&["consumer", "show", name])["version"], 13);
     for wrong in [
         ["show", "nobody"].as_slice(),
         &["grace", name],
@@ -454,8 +462,8 @@ fn an_operator_decides_about_consumers() {
     }
     let trail = operator.ask(&["audit", "--action", "suspend"]);
     assert!(trail.contains("token/") && trail.contains(name) && trail.contains("unpaid"), "{trail}");
-    assert_eq!(operator.ask(&["audit", "--kind", "consumer", "--json"]).lines().count(), 11);
-    assert_eq!(operator.ask(&["audit", "--kind", "consumer", "--format", "csv"]).lines().count(), 12);
+    assert_eq!(operator.ask(&["audit", "--kind", "consumer", "--json"]).lines().count(), 13);
+    assert_eq!(operator.ask(&["audit", "--kind", "consumer", "--format", "csv"]).lines().count(), 14);
     let statistics = operator.json(&["statistics"]);
     assert_eq!(statistics["consumers"][0], json!({"tier": "", "status": "grace", "consumers": 1}));
     assert!(operator.ask(&["statistics"]).contains("grace"));
@@ -484,6 +492,22 @@ fn an_operator_defines_quotas_and_tops_up_balances() {
     };
     assert_eq!((code(&check("150")), code(&check("151"))), (0, 1));
     assert!(stdout(&check("151")).contains("150 of 150 left"), "{}", stdout(&check("151")));
+    operator.json(&[
+        "quota",
+        "set",
+        "calls",
+        "--key",
+        "tool=grep",
+        "--meter",
+        "requests",
+        "--per",
+        "day",
+        "--amount",
+        "0",
+    ]);
+    let of_tool = |tool: &str| operator.run(&["quota", "check", "--consumer", "a", "--tool", tool]);
+    assert_eq!((code(&of_tool("grep")), code(&of_tool("sed"))), (1, 0));
+    operator.ask(&["quota", "remove", "calls", "--key", "tool=grep"]);
     operator.ask(&["quota", "remove", "cost-per-month", "--key", "team=search"]);
     assert_eq!(operator.json(&["quota", "list"]), json!({"quotas": []}));
 }
@@ -505,4 +529,31 @@ fn an_operator_throws_switches_and_tells_memory() {
     );
     let table = operator.ask(&["memory", "list"]);
     assert!(table.contains("llama") && table.contains("700"), "{table}");
+}
+
+#[test]
+fn the_tiers_are_shown_as_the_filters_are_configured() {
+    let files = Files::new();
+    let policy = files.path("policy.yaml");
+    let tiers = json!({"free": {"limits": [{"name": "rpm", "meter": "requests", "rate": {"amount": 5, "per": "minute"}}]}, "open": {}});
+    let configuration =
+        json!({"identity": {"consumer": [{"header": "x"}], "default_tier": "free"}, "tiers": tiers});
+    std::fs::write(&policy, configuration.to_string()).unwrap();
+    let database = files.path("ledger.db");
+    for (arguments, known) in
+        [(["--policy", policy.to_str().unwrap()].as_slice(), true), ([].as_slice(), false)]
+    {
+        let ledger = Served::start_with(&database, arguments, Some("secret"));
+        let operator = Operator { token: token(&database, "operator"), address: ledger.address.clone() };
+        assert_eq!(operator.json(&["tiers"])["known"], known);
+        let shown = operator.run(&["tiers"]);
+        assert_eq!(code(&shown), if known { 0 } else { 2 });
+        if known {
+            let table = stdout(&shown);
+            assert!(
+                table.contains("free (default)") && table.contains("rpm") && table.contains("open"),
+                "{table}"
+            );
+        }
+    }
 }

@@ -52,6 +52,11 @@ async fn full() -> Ledger {
             json!({"action": "override", "tier": "pro", "until_ms": NOON_MS + 9}),
         ),
         (
+            Method::POST,
+            "/v1/consumers/alice/decisions",
+            json!({"action": "override-limit", "limit": "rpm", "percent": 200, "until_ms": NOON_MS + 9}),
+        ),
+        (
             Method::PUT,
             "/v1/quotas",
             json!({"limit": "cost", "key": {"consumer": "alice"}, "meter": "nano-usd", "amount": 90, "per": "month"}),
@@ -218,6 +223,7 @@ async fn a_consumer_sees_its_tiers_limits_and_what_is_leased_of_its_quotas() {
     let view = ledger.send(&own, Method::GET, "/v1/self", &Value::Null).await.json();
     assert_eq!(view["tier"], "pro", "an override, of which nothing is configured");
     assert_eq!(view["limits"], json!([]));
+    assert_eq!(view["limits_now"], json!([{"limit": "rpm", "percent": 200, "until_ms": NOON_MS + 9}]));
     let leased = &view["leased"][0];
     assert_eq!(
         (&leased["limit"], &leased["units"], &leased["held"], &leased["left"], &leased["leases"]),

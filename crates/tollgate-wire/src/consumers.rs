@@ -5,8 +5,14 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Most changes in one answer: some 100 KiB of the longest names. A filter that is told there is `more` asks again at once.
-pub const DECISIONS_MAX: usize = 200;
+/// Most changes in one answer: some 200 KiB of the longest names. A filter that is told there is `more` asks again at once.
+pub const DECISIONS_MAX: usize = 100;
+
+/// Most limits of one consumer that are others for now.
+pub const LIMITS_FOR_NOW_MAX: usize = 8;
+
+/// Most that there can be of a limit for now, in percent: a thousand times as much.
+pub const PERCENT_MAX: u32 = 100_000;
 
 /// Changes behind the number in [`SyncRequest::known_revision`](crate::SyncRequest::known_revision).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +45,9 @@ pub struct ConsumerStanding {
     /// Another tier for some time, which wins over both.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tier_for_now: Option<TierForNow>,
+    /// Its own limits that are others for some time: at most [`LIMITS_FOR_NOW_MAX`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub limits_for_now: Vec<LimitForNow>,
     /// Whether its requests pass.
     pub status: ConsumerStatus,
     /// Why.
@@ -66,6 +75,17 @@ pub struct ConsumerStanding {
 pub struct TierForNow {
     /// The tier.
     pub tier: String,
+    /// When it is over, milliseconds since the epoch.
+    pub until_ms: u64,
+}
+
+/// A limit that is another for some time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LimitForNow {
+    /// The limit's name in the configuration.
+    pub limit: String,
+    /// How much of it there is, in percent, 1 to [`PERCENT_MAX`].
+    pub percent: u32,
     /// When it is over, milliseconds since the epoch.
     pub until_ms: u64,
 }
@@ -147,6 +167,7 @@ mod tests {
                     id: "alice".into(),
                     tier: Some("pro".into()),
                     tier_for_now: Some(TierForNow { tier: "enterprise".into(), until_ms: 7 }),
+                    limits_for_now: vec![LimitForNow { limit: "rpm".into(), percent: 200, until_ms: 6 }],
                     exempt: true,
                     exempt_until_ms: Some(8),
                     resets: 1,
@@ -159,7 +180,8 @@ mod tests {
         };
         let golden = concat!(
             r#"{"revision":9,"consumers":[{"id":"mallory","status":"suspended","reason":"unpaid"},"#,
-            r#"{"id":"alice","tier":"pro","tier_for_now":{"tier":"enterprise","until_ms":7},"status":"active","#,
+            r#"{"id":"alice","tier":"pro","tier_for_now":{"tier":"enterprise","until_ms":7},"#,
+            r#""limits_for_now":[{"limit":"rpm","percent":200,"until_ms":6}],"status":"active","#,
             r#""exempt":true,"exempt_until_ms":8,"resets":1}],"switches":{"enforcement":"shadow","burst_resets":2},"#,
             r#""memory":[{"model":"llama","ram_mb":3,"ssd_mb":4}],"more":true}"#
         );

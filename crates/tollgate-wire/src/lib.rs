@@ -11,8 +11,8 @@ mod tally;
 mod units;
 
 pub use consumers::{
-    ConsumerStanding, ConsumerStatus, DECISIONS_MAX, Decisions, EnforcementSwitch, MemoryInUse,
-    SwitchesState, TierForNow,
+    ConsumerStanding, ConsumerStatus, DECISIONS_MAX, Decisions, EnforcementSwitch, LIMITS_FOR_NOW_MAX,
+    LimitForNow, MemoryInUse, PERCENT_MAX, SwitchesState, TierForNow,
 };
 pub use lease::{Ask, Grant, LEASES_MAX, LeaseAsk, LeaseGrant, LeaseStatus, QuotaName};
 pub use share::{Claim, RateName, SHARES_MAX, Share, ShareAsk, ShareGrant, WHOLE};

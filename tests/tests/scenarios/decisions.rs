@@ -83,6 +83,26 @@ async fn another_tier_raises_the_limit_and_an_override_ends_by_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_consumers_limit_is_raised_for_some_time_and_clients_read_it() {
+    let scene = scene().await;
+    until_all(&scene, "alice", 429).await;
+    operator(&scene, &["consumer", "override-limit", "alice", "daily", "100000", "--for", "12s"]);
+    for (status, policy) in [(200, r#""daily";q=2000"#), (429, r#""daily";q=2"#)] {
+        wait::until(
+            &format!("alice to be answered with {status} and {policy}"),
+            || scene.envoy.logs(),
+            async || {
+                let answer = scene.envoy.send(&chat_from("alice")).await;
+                (answer.status == status && answer.header("ratelimit-policy").as_deref() == Some(policy))
+                    .then_some(())
+            },
+        )
+        .await;
+    }
+    scene.envoy.assert_no_trap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_bypass_and_a_grace_let_pass_what_limits_would_refuse_and_it_is_entered() {
     let scene = scene().await;
     for (consumer, decision) in

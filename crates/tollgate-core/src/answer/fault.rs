@@ -53,6 +53,8 @@ pub(super) struct Fault<'a> {
     pub again: Again,
     /// The limit that binds.
     pub limit: Option<&'a Limit>,
+    /// Units there are at most, of that limit.
+    pub most: u64,
     /// The model asked for; may be empty.
     pub model: &'a str,
     /// The JSON-RPC id to answer to, as JSON.
@@ -67,9 +69,9 @@ impl<'a> Fault<'a> {
         rejection: Rejection<'_>,
         jitter: u64,
     ) -> Self {
-        let limit = match rejection {
-            Rejection::Limit(refusal) => policy.limit(refusal.limit),
-            _ => None,
+        let (limit, most) = match rejection {
+            Rejection::Limit(refusal) => (policy.limit(refusal.limit), refusal.most),
+            _ => (None, 0),
         };
         let (class, again) = match rejection {
             Rejection::Limit(refusal) => {
@@ -87,7 +89,7 @@ impl<'a> Fault<'a> {
             }
         };
         let message = words::message(policy, request, rejection);
-        Self { class, message, again, limit, model: request.model, rpc_id: asker.rpc_id }
+        Self { class, message, again, limit, most, model: request.model, rpc_id: asker.rpc_id }
     }
 
     /// True when requests are what the limit counts, false when it is tokens or money.

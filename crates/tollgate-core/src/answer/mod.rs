@@ -88,8 +88,8 @@ pub fn refuse(
     retry::tell(shape, &fault, &mut headers);
     if let (Rejection::Limit(refusal), Some(limit)) = (rejection, fault.limit) {
         headers.push(("x-tollgate-limit", limit.name.clone()));
-        let status =
-            Status { limit: refusal.limit, remaining: refusal.remaining, reset_ns: refusal.reset_ns };
+        let Refusal { limit, most, remaining, reset_ns, .. } = *refusal;
+        let status = Status { limit, most, remaining, reset_ns };
         standing(policy, shape, &[status], now, &mut headers);
     }
     shape.add_headers(&fault, &mut headers);

@@ -4,7 +4,7 @@
 //! from their endpoints.
 
 use crate::limiter::{Admission, Status};
-use crate::policy::{Kind, Limit, LimitId, Meter, Policy};
+use crate::policy::{Kind, LimitId, Meter, Policy};
 use crate::time::{NANOS_PER_SECOND, Now};
 
 use super::shapes::Shape;
@@ -65,7 +65,7 @@ fn ratelimit(policy: &Policy, statuses: &[Status], headers: &mut Headers) {
         if matches!(limit.kind, Kind::PerRequest(_) | Kind::Memory(_)) {
             continue;
         }
-        item(&mut policies, &limit.name, ";q=", limit.most());
+        item(&mut policies, &limit.name, ";q=", status.most);
         match &limit.kind {
             Kind::Rate(rate) => {
                 policies.push_str(";w=");
@@ -104,10 +104,10 @@ fn item(list: &mut String, name: &str, key: &str, amount: u64) {
     push_number(list, amount);
 }
 
-type Found<'p> = Option<(&'p Limit, Status)>;
+type Found = Option<Status>;
 
 /// The limit of a meter with the smallest share left; with a period, only of rates of that period.
-fn tightest<'p>(policy: &'p Policy, statuses: &[Status], meter: Meter, period_ns: Option<u64>) -> Found<'p> {
+fn tightest(policy: &Policy, statuses: &[Status], meter: Meter, period_ns: Option<u64>) -> Found {
     statuses
         .iter()
         .filter_map(|status| Some((policy.limit(status.limit)?, *status)))
@@ -120,25 +120,26 @@ fn tightest<'p>(policy: &'p Policy, statuses: &[Status], meter: Meter, period_ns
             Kind::Quota { .. } => period_ns.is_none(),
             _ => false,
         })
-        .min_by(|(a, x), (b, y)| {
+        .map(|(_, status)| status)
+        .min_by(|x, y| {
             let share =
-                |status: &Status, other: &Limit| u128::from(status.remaining) * u128::from(other.most());
-            share(x, b).cmp(&share(y, a))
+                |status: &Status, other: &Status| u128::from(status.remaining) * u128::from(other.most);
+            share(x, y).cmp(&share(y, x))
         })
 }
 
-fn tightest_of_a_minute<'p>(policy: &'p Policy, statuses: &[Status], meter: Meter) -> Found<'p> {
+fn tightest_of_a_minute(policy: &Policy, statuses: &[Status], meter: Meter) -> Found {
     tightest(policy, statuses, meter, Some(60 * NANOS_PER_SECOND))
 }
 
-fn openai(requests: Found<'_>, tokens: Found<'_>, headers: &mut Headers) {
+fn openai(requests: Found, tokens: Found, headers: &mut Headers) {
     let names = [
         ("x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"),
         ("x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"),
     ];
     for ((limit_name, remaining, reset), found) in names.into_iter().zip([requests, tokens]) {
-        if let Some((limit, status)) = found {
-            headers.push((limit_name, number(limit.most())));
+        if let Some(status) = found {
+            headers.push((limit_name, number(status.most)));
             headers.push((remaining, number(status.remaining)));
             headers.push((reset, duration(status.reset_ns)));
         }
@@ -181,24 +182,24 @@ const ANTHROPIC: [(Meter, [&str; 3]); 4] = [
     ),
 ];
 
-fn anthropic(names: &[&'static str; 3], found: Found<'_>, now: Now, headers: &mut Headers) {
+fn anthropic(names: &[&'static str; 3], found: Found, now: Now, headers: &mut Headers) {
     let [limit_name, remaining, reset] = *names;
-    if let Some((limit, status)) = found {
-        headers.push((limit_name, number(limit.most())));
+    if let Some(status) = found {
+        headers.push((limit_name, number(status.most)));
         headers.push((remaining, number(status.remaining)));
         headers.push((reset, instant(now, status.reset_ns)));
     }
 }
 
 /// Mistral tells of minutes only, and not when they end.
-fn mistral(requests: Found<'_>, tokens: Found<'_>, headers: &mut Headers) {
+fn mistral(requests: Found, tokens: Found, headers: &mut Headers) {
     let names = [
         ("x-ratelimit-limit-req-minute", "x-ratelimit-remaining-req-minute"),
         ("x-ratelimit-limit-tokens-minute", "x-ratelimit-remaining-tokens-minute"),
     ];
     for ((limit_name, remaining), found) in names.into_iter().zip([requests, tokens]) {
-        if let Some((limit, status)) = found {
-            headers.push((limit_name, number(limit.most())));
+        if let Some(status) = found {
+            headers.push((limit_name, number(status.most)));
             headers.push((remaining, number(status.remaining)));
         }
     }
@@ -223,9 +224,9 @@ mod tests {
     }
 
     const STATUSES: [Status; 3] = [
-        Status { limit: LimitId(0), remaining: 2, reset_ns: 20 * NANOS_PER_SECOND },
-        Status { limit: LimitId(1), remaining: 39_000, reset_ns: 1_500_000_000 },
-        Status { limit: LimitId(2), remaining: 9_000, reset_ns: 0 },
+        Status { limit: LimitId(0), most: 3, remaining: 2, reset_ns: 20 * NANOS_PER_SECOND },
+        Status { limit: LimitId(1), most: 40_000, remaining: 39_000, reset_ns: 1_500_000_000 },
+        Status { limit: LimitId(2), most: 9_000, remaining: 9_000, reset_ns: 0 },
     ];
 
     fn told(shape: Shape) -> Vec<String> {

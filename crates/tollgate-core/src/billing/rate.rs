@@ -68,8 +68,8 @@ pub(super) fn of<'p>(
 /// What is used and held of the quota of this name, in its meter's unit.
 fn used(policy: &Policy, statuses: &[Status], quota: &str) -> u64 {
     let of = |status: &Status| {
-        let limit = policy.limit(status.limit).filter(|limit| limit.name == quota)?;
-        Some(limit.most().saturating_sub(status.remaining))
+        policy.limit(status.limit).filter(|limit| limit.name == quota)?;
+        Some(status.most.saturating_sub(status.remaining))
     };
     statuses.iter().filter_map(of).max().unwrap_or(0)
 }

@@ -231,7 +231,8 @@ fn a_volume_changes_the_price_once_it_is_passed() {
     let job = Job { policy: &policy, request: request("", ""), facts: Some(&facts), uses_model: true };
     let million = TokenClasses { input: 1_000_000, ..TokenClasses::default() };
     let at = |used: u64| {
-        let status = Status { limit: crate::policy::LimitId(0), remaining: 1000 - used, reset_ns: 0 };
+        let status =
+            Status { limit: crate::policy::LimitId(0), most: 1000, remaining: 1000 - used, reset_ns: 0 };
         job.rate(Some(&[status])).unwrap().cost(&million).0 / 10_000_000
     };
     assert_eq!([at(0), at(100), at(101), at(501), at(901)], [100, 100, 90, 50, 150]);

@@ -92,8 +92,8 @@ const KIND: u8 = 7;
 const GRACE: u8 = 0x80;
 /// Of a bucket: its allowance is in use. Of a quota: a warning was told. Of a window: the one before counts.
 const MORE: u8 = 0x40;
-/// Of a window: its edges are those of the tightened limit.
-const TIGHT: u8 = 0x10;
+/// Of a window: it is known which amount its edges are of.
+const AMOUNT: u8 = 0x10;
 /// Of a quota or a window: something is held. Of a bucket: its TAT has ticks.
 const FINE: u8 = 0x20;
 
@@ -138,7 +138,7 @@ impl Cell {
         holds.into_iter().flat_map(Holds::owners).chain(leased.into_iter().flat_map(Leased::owners))
     }
 
-    /// Appends the cell: about 15 bytes for a bucket or a quota, 7 for requests in flight, 20 for a sliding window.
+    /// Appends the cell: about 15 bytes for a bucket or a quota, 7 for requests in flight, 22 for a sliding window.
     pub fn write(&self, out: &mut Writer<'_>) {
         out.u32(self.id);
         let (kind, more, fine) = match &self.state {
@@ -151,9 +151,9 @@ impl Cell {
             State::Shared(_) => (SHARED, false, false),
         };
         let flag = |bit, set| if set { bit } else { 0 };
-        let tight = matches!(&self.state, State::Sliding(sliding, _) if sliding.tight);
+        let amount = matches!(&self.state, State::Sliding(sliding, _) if sliding.amount != 0);
         out.u8(kind
-            | flag(TIGHT, tight)
+            | flag(AMOUNT, amount)
             | flag(MORE, more)
             | flag(FINE, fine)
             | flag(GRACE, self.grace_until_s != 0));
@@ -187,6 +187,9 @@ impl Cell {
             State::Sliding(sliding, holds) => {
                 out.short(u64::from(sliding.period_s));
                 out.short(u64::from(sliding.index));
+                if amount {
+                    out.short(sliding.amount);
+                }
                 write_part(&sliding.now, out);
                 if more {
                     write_part(&sliding.before, out);
@@ -238,9 +241,9 @@ impl Cell {
                 let sliding = Sliding {
                     period_s: from.short32()?,
                     index: from.short32()?,
+                    amount: if kind & AMOUNT != 0 { from.short()? } else { 0 },
                     now: read_part(from)?,
                     before: if more { read_part(from)? } else { Part::default() },
-                    tight: kind & TIGHT != 0,
                 };
                 State::Sliding(sliding, if fine { Holds::read(from)? } else { Holds::default() })
             }
@@ -306,9 +309,9 @@ mod tests {
                 })
             ),
             held().prop_map(State::InFlight),
-            (any::<u32>(), any::<u32>(), part(), part(), any::<bool>(), held()).prop_map(
-                |(period_s, index, now, before, tight, holds)| {
-                    State::Sliding(Sliding { period_s, index, now, before, tight }, holds)
+            (any::<u32>(), any::<u32>(), part(), part(), any::<u64>(), held()).prop_map(
+                |(period_s, index, now, before, amount, holds)| {
+                    State::Sliding(Sliding { period_s, index, now, before, amount }, holds)
                 }
             ),
             (any::<u64>(), any::<u64>(), any::<u32>()).prop_map(|(used, peak, read_s)| State::Gauge(Gauge {

@@ -11,9 +11,6 @@
 pub struct Span {
     amount: u64,
     period_s: u32,
-    /// The limit is another while the models are strained: the other amount, and which of both this is.
-    other: u64,
-    tight: bool,
 }
 
 /// What one aligned window has seen.
@@ -38,8 +35,8 @@ pub struct Sliding {
     pub now: Part,
     /// The one before.
     pub before: Part,
-    /// The edges are those of the tightened limit.
-    pub tight: bool,
+    /// The amount of the limit that the edges are of; 0: of whatever the limit is.
+    pub amount: u64,
 }
 
 const PHASES: u64 = 1 << 24;
@@ -51,13 +48,12 @@ impl Span {
         if amount == 0 || period_s == 0 {
             return None;
         }
-        Some(Self { amount, period_s, other: 0, tight: false })
+        Some(Self { amount, period_s })
     }
 
-    /// It and its tightened form, which is so many percent of it and no less than one unit.
-    pub fn with_tight(self, percent: u32) -> (Self, Self) {
-        let amount = scale(self.amount, percent.into(), 100).max(1);
-        (Self { other: amount, ..self }, Self { amount, other: self.amount, tight: true, ..self })
+    /// So many percent of it, and no less than one unit.
+    pub fn scaled(self, percent: u32) -> Self {
+        Self { amount: scale(self.amount, percent.into(), 100).max(1), ..self }
     }
 
     /// Most units in the window.
@@ -151,19 +147,22 @@ impl Sliding {
     /// Brings it to the present and returns how far into its aligned window that is, in nanoseconds.
     ///
     /// A worker whose clock reading is a moment older than the state counts as being at the window's start. Where the
-    /// configured length has changed, all that counted before counts as taken now.
+    /// amount is another, what was taken stays taken and expires as that amount has it; where the length is, all that
+    /// counted before counts as taken now.
     pub fn advance(&mut self, span: &Span, mono_ns: u64) -> u64 {
         let index = (mono_ns / span.period_ns()) as u32;
         let offset_ns = mono_ns % span.period_ns();
-        if self.tight != span.tight && span.other != 0 {
-            self.now.convert(span.other, span.amount);
-            self.before.convert(span.other, span.amount);
-            self.tight = span.tight;
+        if self.amount != span.amount {
+            if self.amount != 0 {
+                self.now.convert(self.amount, span.amount);
+                self.before.convert(self.amount, span.amount);
+            }
+            self.amount = span.amount;
         }
-        if self.period_s != span.period_s || self.tight != span.tight {
+        if self.period_s != span.period_s {
             let units =
                 if self.at_rest(mono_ns) { 0 } else { self.now.units.saturating_add(self.before.units) };
-            *self = Self { period_s: span.period_s, index, tight: span.tight, ..Self::default() };
+            *self = Self { period_s: span.period_s, index, amount: span.amount, ..Self::default() };
             self.now.take(span, offset_ns, units);
         }
         match index.checked_sub(self.index) {
@@ -377,7 +376,8 @@ mod tests {
 
     #[test]
     fn a_tightened_window_gives_nearly_all_of_its_part() {
-        let (whole, tight) = Span::new(200, 60).unwrap().with_tight(50);
+        let whole = Span::new(200, 60).unwrap();
+        let tight = whole.scaled(50);
         // One and a half times what there is, evenly; tightened for ten windows, after two whole ones.
         let moments = (0..3600u64).map(|at| (at * 200_000_000, at > 600));
         let taken = flood(&whole, &tight, moments);
@@ -387,37 +387,38 @@ mod tests {
     }
 
     proptest! {
-        /// However often it is tightened and relaxed: no interval has more than the whole limit, and none that lies within a
-        /// tightened time, a length after that began, has more than the tightened one.
+        /// However often the amount changes: no interval has more than the larger amount, and none that lies within a time of one
+        /// amount has more than that.
         #[test]
-        fn tightening_and_relaxing_never_exceed_what_holds(
-            amount in 2u64..60, percent in 1u32..100,
+        fn no_change_of_the_amount_exceeds_what_holds(
+            amount in 2u64..60, percent in 1u32..300,
             stretches in prop::collection::vec((1u64..200, any::<bool>(), 50u64..2000), 1..12),
         ) {
-            let (whole, tight) = Span::new(amount, 10).unwrap().with_tight(percent);
+            let whole = Span::new(amount, 10).unwrap();
+            let other = whole.scaled(percent);
             let period_ns = 10 * NANOS;
             let mut moments = Vec::new();
-            let mut stretched: Vec<(u64, u64)> = Vec::new();
+            let mut stretched: Vec<(u64, u64, bool)> = Vec::new();
             let mut at_ns = 0;
-            for (count, is_tight, step_ms) in stretches {
+            for (count, is_other, step_ms) in stretches {
                 let from = at_ns;
                 for _ in 0..count {
-                    moments.push((at_ns, is_tight));
+                    moments.push((at_ns, is_other));
                     at_ns += step_ms * 1_000_000;
                 }
                 match stretched.last_mut() {
-                    Some((_, end)) if is_tight && *end == from => *end = at_ns,
-                    _ if is_tight => stretched.push((from, at_ns)),
-                    _ => {}
+                    Some((_, end, before)) if is_other == *before => *end = at_ns,
+                    _ => stretched.push((from, at_ns, is_other)),
                 }
             }
-            let taken = flood(&whole, &tight, moments.into_iter());
+            let taken = flood(&whole, &other, moments.into_iter());
             let all: Vec<u64> = taken.iter().map(|(at_ns, _)| *at_ns).collect();
-            prop_assert!(most(&all, period_ns) as u64 <= amount);
-            for (from, to) in stretched {
+            prop_assert!(most(&all, period_ns) as u64 <= amount.max(other.amount()));
+            for (from, to, is_other) in stretched {
                 let within: Vec<u64> =
                     all.iter().copied().filter(|at_ns| (from..to).contains(at_ns)).collect();
-                prop_assert!(most(&within, period_ns) as u64 <= tight.amount(), "{from}..{to}");
+                let span = if is_other { &other } else { &whole };
+                prop_assert!(most(&within, period_ns) as u64 <= span.amount(), "{from}..{to}");
             }
         }
     }

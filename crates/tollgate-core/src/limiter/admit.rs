@@ -33,7 +33,7 @@ impl Limiter {
         let mut charges = core::mem::take(&mut self.charges);
         policy.matching(request, &mut limits);
         let mut admission = Admission::default();
-        let decision = match too_large(policy, &limits, demand, &mut admission) {
+        let decision = match too_large(policy, &limits, (request, demand), &mut admission) {
             Ok(()) => {
                 plan::charges(policy, &self.process.key, request, demand, &limits, &mut charges);
                 if policy.leases {
@@ -164,12 +164,13 @@ fn append<T>(all: &mut Vec<T>, more: Vec<T>) {
 fn too_large(
     policy: &Policy,
     limits: &[LimitId],
-    demand: &Demand,
+    (request, demand): (&Attributes<'_>, &Demand),
     admission: &mut Admission,
 ) -> Result<(), Refusal> {
     for id in limits {
         let Some(limit) = policy.limit(*id) else { continue };
-        let Kind::PerRequest(most) = limit.kind else { continue };
+        let Kind::PerRequest(_) = limit.kind else { continue };
+        let most = policy.limit_at(*id, plan::percent(limit, request)).map_or(0, |limit| limit.most());
         let requested = demand.bound.of(limit.meter);
         if requested <= most {
             continue;

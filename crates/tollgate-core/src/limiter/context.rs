@@ -128,7 +128,7 @@ impl Context<'_> {
             _ => Share::of(most.saturating_sub(remaining), most),
         };
         cell.share = used;
-        Status { limit: id, remaining, reset_ns }
+        Status { limit: id, most, remaining, reset_ns }
     }
 }
 

@@ -76,6 +76,8 @@ pub struct Refusal {
 pub struct Status {
     /// The limit.
     pub limit: LimitId,
+    /// Units there are at most.
+    pub most: u64,
     /// Units left.
     pub remaining: u64,
     /// Until it is whole again, in nanoseconds.
@@ -123,6 +125,8 @@ pub(super) struct Held {
     pub spare: bool,
     /// The lease of a global quota; 0 of any other limit.
     pub life: u64,
+    /// How much of the limit there was, in percent: what comes back comes back to as much.
+    pub percent: u32,
     /// Taken while rates were tightened: what comes back comes back at that rate.
     pub tight: bool,
     /// Taken from the burst allowance in mid-stream, on top of what the rate gave.

@@ -116,7 +116,7 @@ impl Limiter {
 
 /// True when nobody can tell whether the hold is settled now or a moment later.
 fn can_wait(policy: &Policy, held: &Held, remaining: u64, actual: &Amounts) -> bool {
-    let Some(limit) = policy.limit(held.limit) else { return false };
+    let Some(limit) = policy.limit_at(held.limit, held.percent) else { return false };
     if limit.is_counted_at_once() {
         // Counted when it was admitted: there is nothing to correct.
         return true;

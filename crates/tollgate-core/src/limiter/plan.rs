@@ -2,7 +2,7 @@
 
 use crate::hash::HashKey;
 use crate::policy::config::Dimension;
-use crate::policy::{Attributes, Kind, Limit, LimitId, Policy, Resets};
+use crate::policy::{Attributes, Kind, Limit, LimitId, Policy, Resets, WHOLE};
 
 use super::amounts::Demand;
 
@@ -19,6 +19,8 @@ pub(super) struct Charge {
     pub amount: u64,
     /// What of them is beyond the expected use, in a sliding window.
     pub excess: u64,
+    /// How much of the limit there is for who asks, in percent.
+    pub percent: u32,
 }
 
 impl Charge {
@@ -61,12 +63,22 @@ pub(super) fn charges(
             _ => 0,
         };
         let cell = fresh(limit, request, cell(limit, key, request));
-        into.push(Charge { account, cell, limit: *id, amount, excess });
+        let percent = percent(limit, request);
+        into.push(Charge { account, cell, limit: *id, amount, excess, percent });
     }
     // Always in one order: two requests that touch the same accounts then meet at the same one first.
     if into.iter().any(|charge| charge.account != consumer) {
         into.sort_by_key(|charge| charge.account);
     }
+}
+
+/// How much of a limit there is for who asks, in percent. Only the consumer's own limits are others for it: not what it
+/// shares, nor what all Envoys do.
+pub(super) fn percent(limit: &Limit, request: &Attributes<'_>) -> u32 {
+    let found = request.overrides.iter().find(|other| other.limit == limit.name);
+    let keyed = limit.key().contains(&Dimension::Consumer) && limit.global.is_none();
+    let own = keyed || matches!(limit.kind, Kind::PerRequest(_));
+    found.filter(|_| own).map_or(WHOLE, |other| other.percent)
 }
 
 /// A tag for the set of dimensions a limit is keyed by.

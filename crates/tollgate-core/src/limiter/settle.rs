@@ -15,7 +15,8 @@ impl Context<'_> {
     pub fn settle(&self, cells: &mut Vec<Cell>, all: &[Held], actual: &Amounts) -> Changed {
         let mut changed = false;
         for held in all {
-            let Some(limit) = self.policy.limit(held.limit) else { continue };
+            let Some(limit) = self.policy.limit_at(held.limit, held.percent) else { continue };
+            let limit = &*limit;
             if limit.is_counted_at_once() {
                 continue;
             }
@@ -80,7 +81,8 @@ impl Context<'_> {
     /// Takes back what [`Context::take`] took, as if it had never been.
     pub fn undo(&self, cells: &mut Vec<Cell>, all: &[Held]) -> Changed {
         for held in all {
-            let Some(limit) = self.policy.limit(held.limit) else { continue };
+            let Some(limit) = self.policy.limit_at(held.limit, held.percent) else { continue };
+            let limit = &*limit;
             let Some(mut cell) = remove_known(cells, held.cell, limit) else { continue };
             match (&mut cell.state, &limit.kind) {
                 (State::Bucket(_, spare), Kind::Rate(_)) if held.spare => {
@@ -120,7 +122,8 @@ impl Context<'_> {
     pub fn restore(&self, cells: &mut Vec<Cell>, charges: &[Charge], start_s: u32) -> Changed {
         let mut changed = Changed::Nothing;
         for charge in charges {
-            let Some(limit) = self.policy.limit(charge.limit) else { continue };
+            let Some(limit) = self.policy.limit_at(charge.limit, charge.percent) else { continue };
+            let limit = &*limit;
             let Kind::Quota { calendar, .. } = limit.kind else { continue };
             if self.policy.window(calendar, self.now.wall_s()).start_s != start_s {
                 continue;
@@ -147,7 +150,8 @@ impl Context<'_> {
     ) -> Changed {
         let mut changed = Changed::Nothing;
         for charge in charges {
-            let Some(limit) = self.policy.limit(charge.limit) else { continue };
+            let Some(limit) = self.policy.limit_at(charge.limit, charge.percent) else { continue };
+            let limit = &*limit;
             let Some(reading) = memory.of(limit.meter) else { continue };
             let mut cell = self.remove(cells, charge.cell, limit);
             if let State::Gauge(gauge) = &mut cell.state
@@ -166,7 +170,8 @@ impl Context<'_> {
     /// Makes burst allowances whole again.
     pub fn reset_bursts(&self, cells: &mut Vec<Cell>, charges: &[Charge]) -> Changed {
         for charge in charges {
-            let Some(limit) = self.policy.limit(charge.limit) else { continue };
+            let Some(limit) = self.policy.limit_at(charge.limit, charge.percent) else { continue };
+            let limit = &*limit;
             let mut cell = self.remove(cells, charge.cell, limit);
             if let State::Bucket(_, spare) = &mut cell.state {
                 spare.used = 0;

@@ -76,7 +76,8 @@ impl Context<'_> {
     ) -> Changed {
         let mut changed = Changed::Nothing;
         for charge in charges {
-            let Some(limit) = self.policy.limit(charge.limit) else { continue };
+            let Some(limit) = self.policy.limit_at(charge.limit, charge.percent) else { continue };
+            let limit = &*limit;
             let mut cell = self.remove(cells, charge.cell, limit);
             let over = self.take_one(&mut cell, (limit, charge), request, taken);
             let status = self.status(limit, charge.limit, &mut cell);
@@ -349,6 +350,7 @@ impl Context<'_> {
             window,
             spare,
             life,
+            percent: charge.percent,
             tight: false,
             spared: 0,
         }

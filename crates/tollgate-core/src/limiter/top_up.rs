@@ -131,7 +131,8 @@ impl Context<'_> {
     fn give(&self, cells: &mut Vec<Cell>, wanted: &[More], ends: bool) -> Given {
         let mut given = Given::default();
         for more in wanted {
-            let Some(limit) = self.policy.limit(more.held.limit) else { continue };
+            let Some(limit) = self.policy.limit_at(more.held.limit, more.held.percent) else { continue };
+            let limit = &*limit;
             if self.is_over(limit, &more.held) {
                 continue;
             }
@@ -272,6 +273,6 @@ impl More {
 }
 
 const fn charge(more: &More) -> Charge {
-    let Held { account, cell, limit, .. } = more.held;
-    Charge { account, cell, limit, amount: more.units, excess: 0 }
+    let Held { account, cell, limit, percent, .. } = more.held;
+    Charge { account, cell, limit, amount: more.units, excess: 0, percent }
 }

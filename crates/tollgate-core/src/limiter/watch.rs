@@ -138,6 +138,7 @@ mod tests {
             window: 0,
             spare: false,
             life: 0,
+            percent: 100,
             tight: false,
             spared: 0,
         };

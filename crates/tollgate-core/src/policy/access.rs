@@ -1,5 +1,7 @@
 //! Who may do what, before any limit is looked at: the switch for all, suspended and exempt consumers, entitlements.
 
+use std::rc::Rc;
+
 use hashbrown::HashMap;
 
 use super::config::Enforcement;
@@ -30,6 +32,15 @@ pub struct Resets {
     pub everybodys_bursts: u32,
 }
 
+/// A limit of one consumer that is another for now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitOverride {
+    /// The limit's name.
+    pub limit: String,
+    /// How much of it there is, in percent, 1 to [`PERCENT_MAX`](tollgate_wire::PERCENT_MAX).
+    pub percent: u32,
+}
+
 /// What the configuration says about consumers and roles.
 #[derive(Clone, Debug, Default)]
 pub struct Access {
@@ -46,6 +57,8 @@ pub struct Overrides {
     pub tiers: HashMap<String, String>,
     /// Fresh balances by consumer.
     pub resets: HashMap<String, Resets>,
+    /// Limits that are others for now, by consumer.
+    pub limits: HashMap<String, Rc<[LimitOverride]>>,
     /// How often everybody's rates were given back.
     pub burst_resets: u32,
     /// The switch for all.

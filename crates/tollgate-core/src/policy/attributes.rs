@@ -1,7 +1,7 @@
 //! What a request is: the values that limits are keyed by and conditions look at.
 
-use super::Resets;
 use super::config::Dimension;
+use super::{LimitOverride, Resets};
 
 /// A request's attributes. What is unknown is empty.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub struct Attributes<'a> {
     pub address: &'a str,
     /// How often its balances were made fresh.
     pub resets: Resets,
+    /// The consumer's own limits that are others for now.
+    pub overrides: &'a [LimitOverride],
 }
 
 impl<'a> Attributes<'a> {

@@ -88,6 +88,27 @@ impl Limit {
         }
     }
 
+    /// So many percent of the limit: of its amount, of a rate also of its burst and its allowance, and never less than one unit.
+    pub(crate) fn scaled(&self, percent: u32) -> Self {
+        let units = |units| scaled(units, percent);
+        let rate = |rate: &Rate| scaled_rate(rate, percent);
+        let kind = match &self.kind {
+            Kind::Rate(whole) => Kind::Rate(rate(whole)),
+            Kind::Window(span) => Kind::Window(span.scaled(percent)),
+            Kind::Quota { limit, calendar } => Kind::Quota { limit: units(*limit), calendar: *calendar },
+            Kind::Concurrency(most) => Kind::Concurrency(units(*most)),
+            Kind::PerRequest(most) => Kind::PerRequest(units(*most)),
+            Kind::Memory(most) => Kind::Memory(units(*most)),
+        };
+        let tight = self.tight.map(|tight| match tight {
+            Tight::Rate(tightened) => Tight::Rate(rate(&tightened)),
+            Tight::Window(span) => Tight::Window(span.scaled(percent)),
+        });
+        let allowance =
+            self.allowance.map(|allowance| Allowance { amount: units(allowance.amount), ..allowance });
+        Self { kind, tight, allowance, ..self.clone() }
+    }
+
     /// True when the limit is about this request.
     pub(super) fn applies(&self, request: &Attributes<'_>) -> bool {
         self.when.iter().all(|condition| condition.holds(request))
@@ -129,6 +150,17 @@ impl Limit {
     pub(crate) const fn id(&self) -> u32 {
         self.id
     }
+}
+
+fn scaled(units: u64, percent: u32) -> u64 {
+    let scaled = u128::from(units) * u128::from(percent) / 100;
+    u64::try_from(scaled).unwrap_or(u64::MAX).max(1)
+}
+
+/// Exactly so much of it where that can be counted, else a little less. A bucket stays as full as it is.
+fn scaled_rate(rate: &Rate, percent: u32) -> Rate {
+    let exactly = rate.slowed(percent, scaled(rate.burst(), percent));
+    exactly.or_else(|| rate.share(percent.saturating_mul(10_000))).unwrap_or(*rate)
 }
 
 impl Kind {

@@ -13,13 +13,15 @@ mod pricing;
 #[cfg(test)]
 mod tests;
 
-pub use access::{Access, NotEntitled, Overrides, Resets, Standing};
+pub use access::{Access, LimitOverride, NotEntitled, Overrides, Resets, Standing};
 pub use action::{ActionPrice, CreditValue, Unit, Work};
 pub use attributes::{Attributes, Pattern};
 pub use identity::{ApiKeys, Caller, Identity, KnownKey, Lookup, Unidentified};
 pub use limit::{Kind, Limit, Meter};
 pub use pricing::{PriceRule, Pricing};
 pub use tollgate_config as config;
+
+use std::borrow::Cow;
 
 use hashbrown::HashMap;
 
@@ -33,6 +35,9 @@ use config::{ConfigError, Contention, Dimension, Enforcement, UnknownModel};
 /// Index of a limit in its policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LimitId(pub u16);
+
+/// Percent of a limit that nobody has overridden.
+pub(crate) const WHOLE: u32 = 100;
 
 /// A tier, compiled.
 #[derive(Clone, Debug, Default)]
@@ -157,6 +162,12 @@ impl Policy {
     /// The limit of this index.
     pub fn limit(&self, id: LimitId) -> Option<&Limit> {
         self.limits.get(usize::from(id.0))
+    }
+
+    /// So many percent of the limit of this index: what it is for the consumer who asks.
+    pub(crate) fn limit_at(&self, id: LimitId, percent: u32) -> Option<Cow<'_, Limit>> {
+        let limit = self.limit(id)?;
+        Some(if percent == WHOLE { Cow::Borrowed(limit) } else { Cow::Owned(limit.scaled(percent)) })
     }
 
     /// The limit a stored balance is of.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tollgate_wire::{ConsumerStanding, ConsumerStatus, TierForNow};
 
+use super::limits::{self, LimitOverride};
 use super::{Document, Refused};
 use crate::store::{Facets, RecordKind};
 
@@ -37,6 +38,9 @@ pub struct Consumer {
     /// Another tier for some time.
     #[serde(rename = "override", skip_serializing_if = "Option::is_none")]
     pub for_now: Option<TierOverride>,
+    /// Limits that are others for some time, by name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub limit_overrides: Vec<LimitOverride>,
     /// No limit applies to it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bypass: Option<Bypass>,
@@ -118,6 +122,21 @@ pub enum Decision {
     },
     /// End an override before its time.
     EndOverride {},
+    /// Have so many percent of one of its limits for some time. Of limits that are its own at each Envoy; a quota of all
+    /// Envoys has an override of its own.
+    OverrideLimit {
+        /// The limit's name in the configuration.
+        limit: String,
+        /// How much of it there is, in percent, 1 to 100,000.
+        percent: u32,
+        /// Until then.
+        until_ms: u64,
+    },
+    /// End the override of a limit before its time.
+    EndLimitOverride {
+        /// The limit's name.
+        limit: String,
+    },
     /// Exempt it from all limits. What it uses is entered all the same.
     Bypass {
         /// Until then; until further notice if absent.
@@ -142,6 +161,8 @@ impl Decision {
             Self::Tier { .. } => "tier",
             Self::Override { .. } => "override",
             Self::EndOverride {} => "end-override",
+            Self::OverrideLimit { .. } => "override-limit",
+            Self::EndLimitOverride { .. } => "end-limit-override",
             Self::Bypass { .. } => "bypass",
             Self::EndBypass {} => "end-bypass",
             Self::Reset {} => "reset",
@@ -213,6 +234,14 @@ impl Consumer {
                 next.for_now = Some(TierOverride { tier: tier.clone(), until_ms: *until_ms });
             }
             Decision::EndOverride {} => next.for_now = None,
+            Decision::OverrideLimit { limit, percent, until_ms } => {
+                until(Some(*until_ms), now_ms)?;
+                let added = LimitOverride { limit: limit.clone(), percent: *percent, until_ms: *until_ms };
+                next.limit_overrides = limits::with(&self.limit_overrides, added, now_ms)?;
+            }
+            Decision::EndLimitOverride { limit } => {
+                next.limit_overrides = limits::without(&self.limit_overrides, limit, now_ms);
+            }
             Decision::Bypass { until_ms } => {
                 until(*until_ms, now_ms)?;
                 next.bypass = Some(Bypass { until_ms: *until_ms });
@@ -245,6 +274,11 @@ impl Consumer {
         for_now.map(|for_now| for_now.tier.as_str()).or(self.tier.as_deref())
     }
 
+    /// Its limits that are others at a moment.
+    pub fn limits_at(&self, now_ms: u64) -> Vec<LimitOverride> {
+        self.limit_overrides.iter().filter(|one| one.lasts_at(now_ms)).cloned().collect()
+    }
+
     /// True at a moment when no limit applies to it.
     pub fn is_exempt_at(&self, now_ms: u64) -> bool {
         self.bypass.as_ref().is_some_and(|bypass| bypass.until_ms.is_none_or(|until_ms| now_ms < until_ms))
@@ -259,6 +293,7 @@ impl Consumer {
                 .for_now
                 .as_ref()
                 .map(|for_now| TierForNow { tier: for_now.tier.clone(), until_ms: for_now.until_ms }),
+            limits_for_now: limits::told(&self.limit_overrides),
             status: match self.status {
                 Status::Active => ConsumerStatus::Active,
                 Status::Grace => ConsumerStatus::Grace,
@@ -352,6 +387,7 @@ mod tests {
                 Decision::Suspend { until_ms: Some(until_ms) },
                 Decision::Grace { until_ms },
                 Decision::Override { tier: "pro".into(), until_ms },
+                Decision::OverrideLimit { limit: "rpm".into(), percent: 200, until_ms },
                 Decision::Bypass { until_ms: Some(until_ms) },
             ];
             for decision in wrong {

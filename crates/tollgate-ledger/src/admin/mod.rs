@@ -3,6 +3,7 @@
 
 mod consumer;
 mod decide;
+mod limits;
 mod quota;
 mod switches;
 mod token;
@@ -10,6 +11,7 @@ mod write_off;
 
 pub use consumer::{Bypass, Consumer, Decision, Profile, Status, TierOverride, standing_of};
 pub use decide::{Asked, DecideError, Document, Refused, Versioned, decide, read, understand};
+pub use limits::LimitOverride;
 pub use quota::{AmountOverride, Meter, QuotaRecord, QuotaStanding, QuotaTerms, UNITS_MAX, quota_id};
 pub use switches::{Enforcement, MEMORY_MB_MAX, Memory, SWITCHES_ID, Switches};
 pub use token::{Issued, Right, Role, TOKEN_PREFIX, TOKEN_RANDOM_BYTES, TokenRecord, parts_of};

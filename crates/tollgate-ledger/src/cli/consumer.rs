@@ -4,12 +4,13 @@ use std::io::Write;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
+use tollgate_wire::PERCENT_MAX;
 
 use super::client::{Client, address_of};
 use super::span::EndArgs;
 use super::table::{self, Column};
 use super::{Answer, Ended, LedgerArgs, moment};
-use crate::admin::{Decision, Profile};
+use crate::admin::{Decision, LimitOverride, Profile};
 use crate::service::{ConsumerView, ConsumersPage, DecisionWanted};
 
 /// Work on consumers.
@@ -83,6 +84,29 @@ pub(super) enum ConsumerCommand {
     },
     /// End an override before its time
     EndOverride(Plain),
+    /// Have so many percent of one of its limits for some time: 200 is twice as much. Of a global quota: `quota override`
+    OverrideLimit {
+        /// The consumer
+        id: String,
+        /// The limit's name in the configuration
+        limit: String,
+        /// How much of it there is, in percent
+        #[arg(value_parser = clap::value_parser!(u32).range(1..=i64::from(PERCENT_MAX)))]
+        percent: u32,
+        #[command(flatten)]
+        end: EndArgs,
+        #[command(flatten)]
+        why: Why,
+    },
+    /// End the override of a limit before its time
+    EndLimitOverride {
+        /// The consumer
+        id: String,
+        /// The limit's name
+        limit: String,
+        #[command(flatten)]
+        why: Why,
+    },
     /// Exempt it from all limits, for good or for some time; what it uses is entered all the same
     Bypass(ForSomeTime),
     /// End an exemption
@@ -166,6 +190,13 @@ pub(super) fn consumer(command: &ConsumerCommand, out: &mut dyn Write) -> Answer
             decide(id, decision, why, out)
         }
         C::EndOverride(args) => decide(&args.id, Decision::EndOverride {}, &args.why, out),
+        C::OverrideLimit { id, limit, percent, end, why } => {
+            let (limit, until_ms) = (limit.clone(), end.needed_ms()?);
+            decide(id, Decision::OverrideLimit { limit, percent: *percent, until_ms }, why, out)
+        }
+        C::EndLimitOverride { id, limit, why } => {
+            decide(id, Decision::EndLimitOverride { limit: limit.clone() }, why, out)
+        }
         C::Bypass(args) => {
             decide(&args.id, Decision::Bypass { until_ms: args.end.until_ms() }, &args.why, out)
         }
@@ -197,6 +228,11 @@ fn list(filter: [(&str, &Option<String>); 3], output: &OutputArgs, out: &mut dyn
     }
 }
 
+/// `rpm 200 % until 2026-12-01T15:00:00Z`
+fn of_limit(one: &LimitOverride) -> String {
+    format!("{} {} % until {}", one.limit, one.percent, moment(Some(one.until_ms)))
+}
+
 fn print(consumers: &[ConsumerView], as_json: bool, many: bool, out: &mut dyn Write) -> Answer {
     if as_json {
         let document = match consumers {
@@ -206,8 +242,9 @@ fn print(consumers: &[ConsumerView], as_json: bool, many: bool, out: &mut dyn Wr
         writeln!(out, "{}", serde_json::to_string_pretty(&document)?)?;
         return Ok(Ended::Well);
     }
-    let columns = ["consumer", "status", "until", "tier", "until", "exempt", "team", "project", "reason"];
-    let columns = columns.map(Column::left);
+    let columns = ["consumer", "status", "until", "tier", "until", "limits", "exempt", "team", "project"];
+    let columns = columns.into_iter().chain(["reason"]).map(Column::left);
+    let columns: Vec<Column> = columns.collect();
     let rows = consumers.iter().map(|view| {
         let over = |until_ms: Option<u64>| moment(until_ms.filter(|_| view.status_now == view.record.status));
         vec![
@@ -216,6 +253,7 @@ fn print(consumers: &[ConsumerView], as_json: bool, many: bool, out: &mut dyn Wr
             over(view.record.status_until_ms),
             view.tier_now.clone().unwrap_or_default(),
             moment(view.record.for_now.as_ref().map(|for_now| for_now.until_ms)),
+            view.limits_now.iter().map(of_limit).collect::<Vec<_>>().join(", "),
             if view.exempt_now { "yes".into() } else { String::new() },
             view.record.team.clone(),
             view.record.project.clone(),

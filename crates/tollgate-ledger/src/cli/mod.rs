@@ -11,6 +11,7 @@ mod lease;
 mod names;
 mod overall;
 mod quota;
+mod quota_check;
 mod replay;
 mod schema;
 mod serve;
@@ -88,6 +89,8 @@ enum Command {
     /// Show what is lent of global quotas, and write off leases of Envoys that are gone
     #[command(subcommand)]
     Lease(lease::LeaseCommand),
+    /// Show the tiers as the filters are configured, if the ledger was told (ledger serve --policy)
+    Tiers(consumer::OutputArgs),
     /// Show or throw the switches for everybody: enforcement, bursts
     #[command(subcommand)]
     Switch(overall::SwitchCommand),
@@ -285,6 +288,7 @@ pub fn run(cli: Cli) -> Ended {
         Command::Consumer(command) => consumer::consumer(&command, &mut std::io::stdout()),
         Command::Quota(command) => quota::quota(&command, &mut std::io::stdout()),
         Command::Lease(command) => lease::lease(&command, &mut std::io::stdout()),
+        Command::Tiers(args) => overall::tiers(&args, &mut std::io::stdout()),
         Command::Switch(command) => overall::switch(&command, &mut std::io::stdout()),
         Command::Memory(command) => overall::memory(&command, &mut std::io::stdout()),
         Command::Statistics(args) => overall::statistics(&args, &mut std::io::stdout()),

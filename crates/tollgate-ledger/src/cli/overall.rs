@@ -1,4 +1,4 @@
-//! `tollgate switch`, `tollgate memory` and `tollgate statistics`: what holds for everybody.
+//! `tollgate switch`, `tollgate memory`, `tollgate tiers` and `tollgate statistics`: what holds for everybody.
 
 use std::io::Write;
 
@@ -11,7 +11,7 @@ use super::table::{self, Column};
 use super::{Answer, Ended, moment};
 use crate::admin::Enforcement;
 use crate::service::{
-    BurstsWanted, MemoryPage, MemoryTold, MemoryView, Statistics, SwitchWanted, SwitchesView,
+    BurstsWanted, MemoryPage, MemoryTold, MemoryView, Statistics, SwitchWanted, SwitchesView, Tiers,
 };
 
 /// Work on the switches for everybody.
@@ -121,6 +121,39 @@ pub(super) fn memory(command: &MemoryCommand, out: &mut dyn Write) -> Answer {
     });
     writeln!(out, "{}", table::of(&columns, rows))?;
     Ok(Ended::Well)
+}
+
+pub(super) fn tiers(output: &OutputArgs, out: &mut dyn Write) -> Answer {
+    let tiers: Tiers = Client::json(Client::new(&output.ledger)?.get("/v1/tiers", &[])?)?;
+    if output.json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&tiers)?)?;
+        return Ok(Ended::Well);
+    }
+    if !tiers.known {
+        return Err("the ledger was not told how filters are configured: start it with --policy FILE".into());
+    }
+    let columns = ["tier", "limit", "is"].map(Column::left);
+    let rows = tiers.tiers.iter().flat_map(|(name, tier)| {
+        let default = if *name == tiers.default_tier { " (default)" } else { "" };
+        let limits = tier.get("limits").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let (first, more) = limits.split_first().map_or((None, limits), |(first, more)| (Some(first), more));
+        let row = |tier: String, limit: Option<&Value>| {
+            let (limit, terms) = limit.map(of_limit).unwrap_or_default();
+            vec![tier, limit, terms]
+        };
+        let rest = more.iter().map(move |limit| row(String::new(), Some(limit)));
+        [row(format!("{name}{default}"), first)].into_iter().chain(rest).collect::<Vec<_>>()
+    });
+    writeln!(out, "{}", table::of(&columns, rows))?;
+    Ok(Ended::Well)
+}
+
+/// A limit's name, and the rest of it as it is configured.
+fn of_limit(limit: &Value) -> (String, String) {
+    let mut terms = limit.as_object().cloned().unwrap_or_default();
+    let name = terms.remove("name");
+    let name = name.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned();
+    (name, Value::from(terms).to_string())
 }
 
 pub(super) fn statistics(output: &OutputArgs, out: &mut dyn Write) -> Answer {

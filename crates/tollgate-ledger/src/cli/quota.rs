@@ -8,12 +8,13 @@ use serde_json::json;
 
 use super::client::{Client, address_of};
 use super::consumer::OutputArgs;
+use super::quota_check::{self, CheckArgs};
 use super::span::EndArgs;
 use super::table::{self, Column};
 use super::{Answer, Ended, moment};
 use crate::admin::{Meter, QuotaTerms, quota_id};
 use crate::calendar::WindowKind;
-use crate::service::{BalanceChange, CheckAnswer, CheckWanted, QuotaView, QuotasPage};
+use crate::service::{BalanceChange, QuotaView, QuotasPage};
 
 /// Work on quotas.
 #[derive(Debug, Subcommand)]
@@ -107,34 +108,7 @@ pub(super) enum QuotaCommand {
     ///
     /// Exit code: 0 when the request would pass, 1 when it would be refused. Token buckets and places in flight are each
     /// Envoy's own and not looked at.
-    Check {
-        /// Who would pay
-        #[arg(long)]
-        consumer: String,
-        /// Its team; the record's if absent
-        #[arg(long)]
-        team: Option<String>,
-        /// Its project; the record's if absent
-        #[arg(long)]
-        project: Option<String>,
-        /// Its tier; the record's if absent
-        #[arg(long)]
-        tier: Option<String>,
-        /// The model
-        #[arg(long, default_value = "")]
-        model: String,
-        /// Input tokens
-        #[arg(long, default_value_t = 0)]
-        input: u64,
-        /// Output tokens
-        #[arg(long, default_value_t = 0)]
-        output_tokens: u64,
-        /// Cost in 10^-9 dollars
-        #[arg(long, default_value_t = 0)]
-        cost_nusd: u64,
-        #[command(flatten)]
-        output: OutputArgs,
-    },
+    Check(CheckArgs),
 }
 
 /// Which quota.
@@ -198,53 +172,13 @@ pub(super) fn quota(command: &QuotaCommand, out: &mut dyn Write) -> Answer {
             writeln!(out, "{} is no more", name.id())?;
             Ok(Ended::Well)
         }
-        QuotaCommand::Check {
-            consumer,
-            team,
-            project,
-            tier,
-            model,
-            input,
-            output_tokens,
-            cost_nusd,
-            output,
-        } => {
-            let wanted = CheckWanted {
-                consumer: consumer.clone(),
-                team: team.clone(),
-                project: project.clone(),
-                tier: tier.clone(),
-                model: model.clone(),
-                input: *input,
-                output: *output_tokens,
-                cost_nusd: *cost_nusd,
-                ..CheckWanted::default()
-            };
-            check(&wanted, output, out)
-        }
+        QuotaCommand::Check(args) => quota_check::check(args, out),
     }
 }
 
 fn change(name: &NameArgs, change: &BalanceChange, output: &OutputArgs, out: &mut dyn Write) -> Answer {
     let answer = Client::new(&output.ledger)?.post(&["v1", "quotas", &name.id(), "balance"], change)?;
     print(&[Client::json(answer)?], output.json, false, out)
-}
-
-fn check(wanted: &CheckWanted, output: &OutputArgs, out: &mut dyn Write) -> Answer {
-    let answer: CheckAnswer = Client::json(Client::new(&output.ledger)?.post(&["v1", "check"], wanted)?)?;
-    if output.json {
-        writeln!(out, "{}", serde_json::to_string_pretty(&answer)?)?;
-    } else {
-        let because = answer.because.as_ref().map(|because| format!(" ({because})")).unwrap_or_default();
-        writeln!(out, "{}{because}", if answer.passes { "passes" } else { "refused" })?;
-        for refusal in &answer.refusals {
-            let what = refusal.quota.as_ref().unwrap_or(&refusal.kind);
-            let until =
-                refusal.until_ms.map(|ms| format!("; until {}", moment(Some(ms)))).unwrap_or_default();
-            writeln!(out, "  {what}: {}{until}", refusal.detail)?;
-        }
-    }
-    Ok(if answer.passes { Ended::Well } else { Ended::Found })
 }
 
 fn list(owner: [(&str, &Option<String>); 3], output: &OutputArgs, out: &mut dyn Write) -> Answer {

@@ -18,7 +18,9 @@ use super::leases::{self, LentView};
 use super::quotas::{self, QuotaView};
 use super::responses::{ReadRefusals, WriteRefusals};
 use super::{AppState, problem::Problem};
-use crate::admin::{self, Consumer, Enforcement, Meter, QuotaRecord, SWITCHES_ID, Status, Switches};
+use crate::admin::{
+    self, Consumer, Enforcement, LimitOverride, Meter, QuotaRecord, SWITCHES_ID, Status, Switches,
+};
 use crate::calendar::WindowKind;
 use crate::store::{Dimension, RecordKind, RecordsQuery, Sums, UsageFilter, UsageQuery};
 
@@ -130,6 +132,9 @@ pub struct OwnView {
     #[serde(default)]
     #[schema(value_type = Vec<Object>)]
     pub limits: Vec<Value>,
+    /// Its own limits that are others now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limits_now: Vec<LimitOverride>,
 }
 
 /// Says whether the ledger knows of anything that would refuse a request. Nothing is charged.
@@ -264,6 +269,7 @@ pub(super) async fn own(
         quotas: quotas_of(&app, &attributes(&wanted, &record, now_ms)).await?,
         leased: leases::of_consumer(&app, &consumer).await?,
         limits: app.tiers.limits_of(record.tier_at(now_ms)),
+        limits_now: record.limits_at(now_ms),
         consumer,
     }))
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::asking::{Asking, Body, id_of, standing};
 use super::responses::{ReadRefusals, WriteRefusals};
 use super::{AppState, cursor, problem::Problem, usage::page_size};
-use crate::admin::{self, Consumer, DecideError, Decision, Document, Profile, Versioned};
+use crate::admin::{self, Consumer, DecideError, Decision, Document, LimitOverride, Profile, Versioned};
 use crate::store::{RecordKind, RecordsQuery};
 
 const PAGE: usize = 100;
@@ -29,6 +29,9 @@ pub struct ConsumerView {
     /// Its tier now; absent where its requests say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tier_now: Option<String>,
+    /// Limits that are others now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limits_now: Vec<LimitOverride>,
     /// No limit applies to it now.
     pub exempt_now: bool,
     /// What was decided.
@@ -65,6 +68,7 @@ pub(super) fn view(found: Versioned<Consumer>, now_ms: u64) -> ConsumerView {
         updated_ms,
         status_now: doc.status_at(now_ms),
         tier_now: doc.tier_at(now_ms).map(str::to_owned),
+        limits_now: doc.limits_at(now_ms),
         exempt_now: doc.is_exempt_at(now_ms),
         record: doc,
     }

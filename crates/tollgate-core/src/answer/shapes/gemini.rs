@@ -28,7 +28,7 @@ fn quota_failure(fault: &Fault<'_>) -> Option<Value> {
             "quotaMetric": format!("tollgate/{}", limit.meter.unit()),
             "quotaId": limit.name,
             "quotaDimensions": {"model": fault.model},
-            "quotaValue": limit.most().to_string(),
+            "quotaValue": fault.most.to_string(),
         }],
     }))
 }

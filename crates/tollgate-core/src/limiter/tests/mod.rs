@@ -5,6 +5,7 @@ mod changes;
 mod kinds;
 mod later;
 mod leases;
+mod overrides;
 mod resets;
 mod shares;
 mod simulation;

@@ -127,14 +127,10 @@ fn bucket(raw: &RateConfig, meter: Meter, path: &str) -> Outcome<Rate> {
 }
 
 /// So many percent of a rate or a window; None of what is neither. What can be divided no finer stays one unit.
-pub(super) fn tight(kind: &mut Kind, percent: u32, path: &str) -> Outcome<Option<Tight>> {
+pub(super) fn tight(kind: &Kind, percent: u32, path: &str) -> Outcome<Option<Tight>> {
     let rate = match kind {
         Kind::Rate(rate) => rate,
-        Kind::Window(span) => {
-            let (whole, tight) = span.with_tight(percent);
-            *span = whole;
-            return Ok(Some(Tight::Window(tight)));
-        }
+        Kind::Window(span) => return Ok(Some(Tight::Window(span.scaled(percent)))),
         _ => return Ok(None),
     };
     let burst = u128::from(rate.burst()) * u128::from(percent) / 100;

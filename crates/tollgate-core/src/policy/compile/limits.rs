@@ -88,7 +88,7 @@ impl Limits {
     }
 
     fn compile(&mut self, raw: &config::Limit, path: &str, scope: &Scope<'_>) -> Outcome<Limit> {
-        let (mut kind, meter) = kinds::kind(raw, path, &mut self.calendars)?;
+        let (kind, meter) = kinds::kind(raw, path, &mut self.calendars)?;
         let max_wait_ns = waits(raw, &kind, path)?;
         let scope = if let Scope::Route(route) = scope { route } else { "" };
         let id = fixed32(&[scope, raw.name.as_str(), kind.label(), meter.unit()]);
@@ -105,7 +105,7 @@ impl Limits {
             key: key(raw, &kind, path)?,
             when: conditions(&raw.when, path)?,
             id,
-            tight: self.tight.map_or(Ok(None), |percent| kinds::tight(&mut kind, percent, path))?,
+            tight: self.tight.map_or(Ok(None), |percent| kinds::tight(&kind, percent, path))?,
             kind,
         })
     }

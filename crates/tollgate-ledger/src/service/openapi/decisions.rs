@@ -33,6 +33,9 @@ pub(in crate::service) struct ConsumerStandingDoc {
     tier: Option<String>,
     /// Another tier for some time.
     tier_for_now: Option<TierForNowDoc>,
+    /// Its own limits that are others for some time. At most 8.
+    #[schema(required = false)]
+    limits_for_now: Vec<LimitForNowDoc>,
     /// `active`, `grace` or `suspended`.
     status: String,
     /// Why.
@@ -59,6 +62,18 @@ pub(in crate::service) struct ConsumerStandingDoc {
 pub(in crate::service) struct TierForNowDoc {
     /// The tier.
     tier: String,
+    /// When it is over, milliseconds since the epoch.
+    until_ms: u64,
+}
+
+/// A limit that is another for some time.
+#[derive(ToSchema)]
+#[schema(as = LimitForNow)]
+pub(in crate::service) struct LimitForNowDoc {
+    /// The limit's name.
+    limit: String,
+    /// How much of it there is, in percent, 1 to 100,000.
+    percent: u32,
     /// When it is over, milliseconds since the epoch.
     until_ms: u64,
 }

@@ -6,9 +6,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tollgate_wire::{
     Ask, Balance, Claim, ConsumerStanding, ConsumerStatus, Credits, Decisions, EnforcementSwitch, Grant,
-    LeaseAsk, LeaseGrant, MemoryInUse, NanoUsd, OpeningPage, OpeningRequest, Outcome, QuotaName, RateName,
-    Share, ShareAsk, ShareGrant, SwitchesState, SyncRequest, SyncResponse, Tally, TierForNow, TokenCount,
-    Warning, WindowRange,
+    LeaseAsk, LeaseGrant, LimitForNow, MemoryInUse, NanoUsd, OpeningPage, OpeningRequest, Outcome, QuotaName,
+    RateName, Share, ShareAsk, ShareGrant, SwitchesState, SyncRequest, SyncResponse, Tally, TierForNow,
+    TokenCount, Warning, WindowRange,
 };
 
 use super::decisions::*;
@@ -77,6 +77,7 @@ fn full_decisions() -> Decisions {
         id: "x".into(),
         tier: Some("x".into()),
         tier_for_now: Some(TierForNow { tier: "x".into(), until_ms: 1 }),
+        limits_for_now: vec![LimitForNow { limit: "x".into(), percent: 1, until_ms: 1 }],
         status: ConsumerStatus::Grace,
         reason: "x".into(),
         status_until_ms: Some(1),
@@ -137,6 +138,7 @@ fn the_document_describes_the_fields_that_go_over_the_wire() {
     assert_eq!(properties::<DecisionsDoc>(), fields(&decisions));
     assert_eq!(properties::<ConsumerStandingDoc>(), fields(&decisions.consumers[0]));
     assert_eq!(properties::<TierForNowDoc>(), fields(&decisions.consumers[0].tier_for_now));
+    assert_eq!(properties::<LimitForNowDoc>(), fields(&decisions.consumers[0].limits_for_now[0]));
     assert_eq!(properties::<SwitchesStateDoc>(), fields(decisions.switches));
     assert_eq!(properties::<MemoryInUseDoc>(), fields(&decisions.memory[0]));
     let (ask, grant) = (full_ask(), LeaseGrant { lease: "x".into(), grant: Grant::default() });
