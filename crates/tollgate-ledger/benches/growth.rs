@@ -70,8 +70,8 @@ impl Books {
     async fn opening(&self) -> usize {
         let windows = vec![WindowRange { start_ms: NOON_MS - 86_400_000, end_ms: NOON_MS + 86_400_000 }];
         let (node, process) = ("edge-1".into(), "other".into());
-        let query = OpeningQuery { node, process, windows, after: None, limit: 500 };
-        self.store.opening(query).await.expect("balances").len()
+        let query = OpeningQuery { node, process, windows, after: None, limit: 500, entries: 20_000 };
+        self.store.opening(query).await.expect("balances").balances.len()
     }
 }
 

@@ -8,11 +8,10 @@ use std::sync::Arc;
 use support::*;
 use tollgate_ledger::calendar::{DAY_MS, Month, WindowKind};
 use tollgate_ledger::store::{
-    Alert, BATCH_MEMORY_MS, Dimension, EntriesQuery, Ingested, KeyPart, MemoryStore, OpeningCursor,
-    OpeningQuery, PostgresStore, SqliteOptions, SqliteStore, Store, StoreError, Sums, UsageFilter,
-    UsageQuery,
+    Alert, BATCH_MEMORY_MS, Dimension, EntriesQuery, Ingested, KeyPart, MemoryStore, Opening, OpeningQuery,
+    PostgresStore, SqliteOptions, SqliteStore, Store, StoreError, Sums, UsageFilter, UsageQuery,
 };
-use tollgate_wire::{Balance, NanoUsd, Outcome, Tally, TokenCount, Warning, WindowRange};
+use tollgate_wire::{NanoUsd, Outcome, Tally, TokenCount, Warning, WindowRange};
 
 macro_rules! scenarios {
     ($($name:ident),* $(,)?) => {
@@ -70,6 +69,8 @@ scenarios! {
     an_opening_counts_in_the_windows_asked_for,
     an_opening_is_paged_without_loss,
     an_opening_finds_its_consumers_among_many,
+    an_opening_reads_a_consumer_with_many_entries_in_steps,
+    an_opening_tells_apart_what_limits_can_be_keyed_by,
     a_node_without_a_name_has_no_opening,
     an_alert_fires_once_a_day,
     retention_drops_whole_months_and_keeps_their_usage,
@@ -321,7 +322,8 @@ async fn entries_are_chosen_by_name_and_region(store: Books) {
 }
 
 fn opening(windows: Vec<WindowRange>) -> OpeningQuery {
-    OpeningQuery { node: "edge-1".into(), process: "p9".into(), windows, after: None, limit: 1000 }
+    let (node, process) = ("edge-1".into(), "p9".into());
+    OpeningQuery { node, process, windows, after: None, limit: 1000, entries: 1000 }
 }
 
 fn always() -> Vec<WindowRange> {
@@ -335,7 +337,7 @@ async fn an_opening_is_what_other_processes_of_the_node_were_charged(store: Book
     store.ingest(batch_of("p2", "w2", "edge-1", 1, vec![tally(4)])).await.unwrap();
     store.ingest(batch_of("p3", "w3", "edge-2", 1, vec![tally(8)])).await.unwrap();
     store.ingest(batch_of("p9", "w9", "edge-1", 1, vec![tally(16)])).await.unwrap();
-    let balances = store.opening(opening(always())).await.unwrap();
+    let (balances, ..) = opened(&*store, opening(always())).await;
     assert_eq!(balances.len(), 1);
     let balance = &balances[0];
     assert_eq!((balance.requests, balance.cost_nusd, balance.credits.0), (7, NanoUsd(7), 14));
@@ -354,9 +356,35 @@ async fn an_opening_counts_in_the_windows_asked_for(store: Books) {
         window(december, december + 9),
         window(december - 2, december - 1),
     ];
-    let balances = store.opening(opening(windows)).await.unwrap();
-    let costs: Vec<_> = balances.iter().map(|balance| (balance.window, balance.cost_nusd.0)).collect();
-    assert_eq!(costs, [(0, 6), (1, 12), (2, 1)]);
+    for entries in [1000, 1] {
+        let (balances, ..) = opened(&*store, OpeningQuery { entries, ..opening(windows.clone()) }).await;
+        let costs: Vec<_> = balances.iter().map(|balance| (balance.window, balance.cost_nusd.0)).collect();
+        assert_eq!(costs, [(0, 6), (1, 12), (2, 1)]);
+    }
+}
+
+async fn an_opening_tells_apart_what_limits_can_be_keyed_by(store: Books) {
+    let tools = [("grep", 1), ("sed", 16)].map(|(tool, cost)| Tally { tool: tool.into(), ..tally(cost) });
+    let others = [
+        Tally { workflow: "nightly".into(), ..tally(2) },
+        Tally { interface: "web".into(), ..tally(4) },
+        Tally { region: "eu".into(), ..tally(8) },
+    ];
+    store.ingest(batch(1, tools.into_iter().chain(others).collect())).await.unwrap();
+    let (balances, ..) = opened(&*store, opening(always())).await;
+    let mut keys: Vec<_> = balances
+        .iter()
+        .map(|of| (of.cost_nusd.0, [&of.tool, &of.workflow, &of.interface, &of.region].map(String::as_str)))
+        .collect();
+    keys.sort_unstable();
+    let expected = [
+        (1, ["grep", "", "", ""]),
+        (2, ["", "nightly", "", ""]),
+        (4, ["", "", "web", ""]),
+        (8, ["", "", "", "eu"]),
+        (16, ["sed", "", "", ""]),
+    ];
+    assert_eq!(keys, expected);
 }
 
 async fn an_opening_is_paged_without_loss(store: Books) {
@@ -364,22 +392,12 @@ async fn an_opening_is_paged_without_loss(store: Books) {
     let december = Month::of(NOON_MS).next().start_ms();
     let mut windows = always();
     windows.push(WindowRange { start_ms: december, end_ms: december + 3 * DAY_MS });
-    let whole = store.opening(opening(windows.clone())).await.unwrap();
-    assert!(whole.len() > 30, "{}", whole.len());
-    let paged = pages(&store, &windows, 7).await;
-    assert_eq!(paged, whole);
-    assert!(paged.is_sorted_by(|one, other| OpeningCursor::of(one) < OpeningCursor::of(other)));
-}
-
-/// All pages of this many balances.
-async fn pages(store: &Books, windows: &[WindowRange], limit: usize) -> Vec<Balance> {
-    let (mut paged, mut after) = (Vec::new(), None);
-    loop {
-        let query = OpeningQuery { after, limit, ..opening(windows.to_vec()) };
-        let page = store.opening(query).await.unwrap();
-        let Some(last) = page.last() else { break paged };
-        after = Some(OpeningCursor::of(last));
-        paged.extend(page);
+    let (whole, pages, _) = opened(&*store, opening(windows.clone())).await;
+    assert!(whole.len() > 30 && pages == 1, "{} on {pages}", whole.len());
+    for (limit, entries) in [(7, 1000), (1, 1000), (1000, 1), (1000, 7), (3, 25)] {
+        let query = OpeningQuery { limit, entries, ..opening(windows.clone()) };
+        let (paged, ..) = opened(&*store, query).await;
+        assert_eq!(paged, whole, "{limit} balances, {entries} entries");
     }
 }
 
@@ -393,16 +411,36 @@ async fn an_opening_finds_its_consumers_among_many(store: Books) {
     let elsewhere = (1..=600).filter(|number| !own(number)).map(|number| of(number, NOON_MS));
     store.ingest(batch_of("p2", "w2", "edge-2", 1, elsewhere.collect())).await.unwrap();
     for limit in [1000, 90] {
-        let found = pages(&store, &always(), limit).await;
-        let names: Vec<u64> = found.iter().map(|balance| balance.consumer[1..].parse().unwrap()).collect();
+        let (found, pages, longest) = opened(&*store, OpeningQuery { limit, ..opening(always()) }).await;
+        let mut names: Vec<u64> =
+            found.iter().map(|balance| balance.consumer[1..].parse().unwrap()).collect();
+        names.sort_unstable();
         assert_eq!(names, mine);
+        assert!(longest <= limit && (pages > 1) == (limit < 400), "{longest} of {limit} on {pages}");
     }
+}
+
+async fn an_opening_reads_a_consumer_with_many_entries_in_steps(store: Books) {
+    let of = |consumer: &str, number: u64| Tally {
+        consumer: consumer.into(),
+        at_ms: NOON_MS + number / 2,
+        ..tally(number)
+    };
+    let busy = (1..=400).map(|number| of("m-busy", number));
+    let others = ["a", "b", "x", "y"].map(|consumer| of(consumer, 1));
+    store.ingest(batch(1, busy.chain(others).collect())).await.unwrap();
+    let (whole, pages, _) = opened(&*store, OpeningQuery { entries: 10_000, ..opening(always()) }).await;
+    assert_eq!(pages, 1);
+    let query = OpeningQuery { entries: 100, ..opening(always()) };
+    let (parts, pages, _) = opened(&*store, query).await;
+    assert!(pages == 1 || pages > 4, "{pages}: the model needs one, an engine one for each hundred entries");
+    assert_eq!(parts, whole);
 }
 
 async fn a_node_without_a_name_has_no_opening(store: Books) {
     store.ingest(batch_of("p1", "w1", "", 1, vec![tally(1)])).await.unwrap();
     let nameless = OpeningQuery { node: String::new(), ..opening(always()) };
-    assert_eq!(store.opening(nameless).await.unwrap(), []);
+    assert_eq!(store.opening(nameless).await.unwrap(), Opening::default());
 }
 
 async fn an_alert_fires_once_a_day(store: Books) {

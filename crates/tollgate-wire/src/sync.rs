@@ -91,14 +91,14 @@ pub struct WindowRange {
 /// Some of the balances asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpeningPage {
-    /// At most some hundreds, in a stable order.
+    /// At most some hundreds. What one consumer used may come in parts, on several pages: they are to be added up.
     pub balances: Vec<Balance>,
     /// Cursor of the next page; absent on the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }
 
-/// What one consumer used of one model in one window.
+/// What one consumer used of one model in one window, or a part of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Balance {
     /// Index into [`OpeningRequest::windows`].
@@ -123,12 +123,24 @@ pub struct Balance {
     /// See [`Tally::action`].
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub action: String,
+    /// See [`Tally::workflow`].
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub workflow: String,
     /// See [`Tally::provider`].
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub provider: String,
     /// See [`Tally::model`].
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub model: String,
+    /// See [`Tally::tool`].
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub tool: String,
+    /// See [`Tally::interface`].
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub interface: String,
+    /// See [`Tally::region`].
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub region: String,
     /// Requests that were admitted (refused ones do not count against a quota).
     pub requests: u64,
     /// All input tokens: uncached, cache read and cache write.

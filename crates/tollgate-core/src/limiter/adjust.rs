@@ -110,9 +110,12 @@ impl Limiter {
             route: &balance.route,
             policy: &balance.policy,
             action: &balance.action,
-            workflow: "",
+            workflow: &balance.workflow,
             provider: &balance.provider,
             model: &balance.model,
+            tool: &balance.tool,
+            interface: &balance.interface,
+            region: &balance.region,
             ..Attributes::default()
         };
         let used = Amounts {

@@ -14,10 +14,13 @@ use tollgate_wire::{
 use super::metrics::SyncResult;
 use super::{AppState, cursor, decisions, openapi, problem::Problem, quotas, validate};
 use crate::calendar::Month;
-use crate::store::{Batch, Ingested, OpeningCursor, OpeningQuery, StoreError};
+use crate::store::{Batch, Ingested, Opening, OpeningCursor, OpeningQuery, StoreError};
 
 /// Balances in a page: some 100 KiB, which a worker takes in without a pause that requests would notice.
 const OPENING_PAGE: usize = 500;
+
+/// Entries that are read for a page: a tenth of a second.
+const OPENING_ENTRIES: u64 = 20_000;
 
 /// Enters a worker's batch once, however often it is sent, and gives a restarted node its balances back.
 #[utoipa::path(
@@ -114,7 +117,8 @@ fn opening_query(
         process: request.process.clone(),
         windows: opening.windows,
         after,
-        limit: OPENING_PAGE + 1,
+        limit: OPENING_PAGE,
+        entries: OPENING_ENTRIES,
     }
 }
 
@@ -173,9 +177,6 @@ async fn divide(app: &AppState, asks: Vec<ShareAsk>, now_ms: u64) -> Result<Vec<
 }
 
 async fn open(app: &AppState, query: OpeningQuery) -> Result<OpeningPage, Problem> {
-    let mut balances = app.store.opening(query).await?;
-    let more = balances.len() > OPENING_PAGE;
-    balances.truncate(OPENING_PAGE);
-    let next = balances.last().filter(|_| more).and_then(|last| cursor::encode(&OpeningCursor::of(last)));
-    Ok(OpeningPage { balances, next })
+    let Opening { balances, next } = app.store.opening(query).await?;
+    Ok(OpeningPage { balances, next: next.as_ref().and_then(cursor::encode) })
 }

@@ -12,7 +12,7 @@ use super::memory_admin::Records;
 use super::memory_leases::Quotas;
 use super::{
     Alert, Applied, AuditReport, BATCH_MEMORY_MS, Batch, Dimension, EntriesQuery, Entry, Ingested, KeyPart,
-    OpeningCursor, OpeningQuery, Store, StoreError, Sums, UsageQuery, UsageReport, UsageRow, rollup,
+    Opening, OpeningCursor, OpeningQuery, Store, StoreError, Sums, UsageQuery, UsageReport, UsageRow, rollup,
 };
 use crate::calendar::Month;
 
@@ -108,8 +108,8 @@ impl Books {
         self.nodes.get(&(entry.process.clone(), entry.worker.clone())).map_or("", String::as_str)
     }
 
-    fn opening(&self, query: &OpeningQuery) -> Vec<Balance> {
-        let mut balances: BTreeMap<OpeningCursor, Balance> = BTreeMap::new();
+    fn opening(&self, query: &OpeningQuery) -> Opening {
+        let mut balances: BTreeMap<_, Balance> = BTreeMap::new();
         for entry in self.kept() {
             let tally = &entry.tally;
             let counts = !query.node.is_empty()
@@ -119,13 +119,30 @@ impl Books {
             for (window, range) in query.windows.iter().enumerate() {
                 if counts && (range.start_ms..range.end_ms).contains(&tally.at_ms) {
                     let empty = empty_balance(window, tally);
-                    add_to_balance(balances.entry(OpeningCursor::of(&empty)).or_insert(empty), tally);
+                    add_to_balance(balances.entry(balance_key(&empty)).or_insert(empty), tally);
                 }
             }
         }
-        let behind =
-            balances.into_iter().filter(|(at, _)| query.after.as_ref().is_none_or(|after| at > after));
-        behind.map(|(_, balance)| balance).take(query.limit).collect()
+        let read = |balance: &&Balance| {
+            query
+                .after
+                .as_ref()
+                .is_some_and(|after| (balance.window, &balance.consumer) <= (after.window, &after.consumer))
+        };
+        let mut page = Opening::default();
+        let mut left = balances.values().skip_while(read).peekable();
+        while let Some(balance) = left.next() {
+            page.balances.push(balance.clone());
+            let ends = left
+                .peek()
+                .is_some_and(|next| (next.window, &next.consumer) != (balance.window, &balance.consumer));
+            if ends && page.balances.len() >= query.limit {
+                let consumer = balance.consumer.clone();
+                page.next = Some(OpeningCursor { window: balance.window, month: 0, consumer, at_ms: None });
+                break;
+            }
+        }
+        page
     }
 
     fn usage(&self, query: &UsageQuery) -> UsageReport {
@@ -191,6 +208,26 @@ impl Books {
     }
 }
 
+/// The window, then who and what.
+fn balance_key(balance: &Balance) -> (usize, [String; 13]) {
+    let fields = [
+        &balance.consumer,
+        &balance.team,
+        &balance.project,
+        &balance.tier,
+        &balance.route,
+        &balance.policy,
+        &balance.action,
+        &balance.workflow,
+        &balance.provider,
+        &balance.model,
+        &balance.tool,
+        &balance.interface,
+        &balance.region,
+    ];
+    (balance.window, fields.map(Clone::clone))
+}
+
 fn empty_balance(window: usize, tally: &Tally) -> Balance {
     Balance {
         window,
@@ -201,8 +238,12 @@ fn empty_balance(window: usize, tally: &Tally) -> Balance {
         route: tally.route.clone(),
         policy: tally.policy.clone(),
         action: tally.action.clone(),
+        workflow: tally.workflow.clone(),
         provider: tally.provider.clone(),
         model: tally.model.clone(),
+        tool: tally.tool.clone(),
+        interface: tally.interface.clone(),
+        region: tally.region.clone(),
         ..Balance::default()
     }
 }
@@ -238,7 +279,7 @@ impl Store for MemoryStore {
         self.books()?.ingest(batch)
     }
 
-    async fn opening(&self, query: OpeningQuery) -> Result<Vec<Balance>, StoreError> {
+    async fn opening(&self, query: OpeningQuery) -> Result<Opening, StoreError> {
         Ok(self.books()?.opening(&query))
     }
 

@@ -20,7 +20,7 @@ mod sqlite;
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
-use tollgate_wire::{Balance, NanoUsd, Tally};
+use tollgate_wire::{NanoUsd, Tally};
 
 pub use admin::{
     AdminStore, Chain, Change, Changed, FacetCount, Facets, Record, RecordKind, RecordsQuery, TrailEntry,
@@ -32,7 +32,7 @@ pub use leases::{
 pub use memory::MemoryStore;
 pub use postgres::{PostgresOptions, PostgresStore};
 pub use query::{
-    Dimension, EntriesQuery, Entry, EntryCursor, KeyPart, OpeningCursor, OpeningQuery, UsageFilter,
+    Dimension, EntriesQuery, Entry, EntryCursor, KeyPart, Opening, OpeningCursor, OpeningQuery, UsageFilter,
     UsageQuery, UsageReport, UsageRow,
 };
 pub use rollup::{Sums, UsageKey};
@@ -218,8 +218,8 @@ pub trait Store: Send + Sync + 'static {
     /// Enters a batch once. A batch with number 0 has no tallies and only says that the worker is there.
     async fn ingest(&self, batch: Batch) -> Result<Ingested, StoreError>;
 
-    /// What a node's other processes used, in the order of [`OpeningCursor`], at most `query.limit` balances.
-    async fn opening(&self, query: OpeningQuery) -> Result<Vec<Balance>, StoreError>;
+    /// A page of what a node's other processes used. It reads a bounded part of the books, however many entries there are.
+    async fn opening(&self, query: OpeningQuery) -> Result<Opening, StoreError>;
 
     /// Rolled-up usage, in the order of its keys, with totals over all that matches.
     async fn usage(&self, query: UsageQuery) -> Result<UsageReport, StoreError>;

@@ -16,32 +16,34 @@ pub struct OpeningQuery {
     pub process: String,
     /// Spans of time to add up.
     pub windows: Vec<WindowRange>,
-    /// Continue behind this balance.
+    /// Go on from here: the `next` of the page before.
     pub after: Option<OpeningCursor>,
-    /// Balances in the answer.
+    /// Balances that a page ends with; only those of one consumer may be more.
     pub limit: usize,
+    /// Entries that a page ends with, give or take those of one millisecond.
+    pub entries: u64,
 }
 
-/// What a balance is ordered by: the window, then who and what, compared by bytes.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct OpeningCursor(pub usize, pub [String; 9]);
+/// A page of what earlier processes used.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Opening {
+    /// What is found on it. A balance of many entries comes in parts, which are to be added up.
+    pub balances: Vec<Balance>,
+    /// Where the next page begins; None behind the last.
+    pub next: Option<OpeningCursor>,
+}
 
-impl OpeningCursor {
-    /// Where a balance stands.
-    pub fn of(balance: &Balance) -> Self {
-        let fields = [
-            &balance.consumer,
-            &balance.team,
-            &balance.project,
-            &balance.tier,
-            &balance.route,
-            &balance.policy,
-            &balance.action,
-            &balance.provider,
-            &balance.model,
-        ];
-        Self(balance.window, fields.map(Clone::clone))
-    }
+/// How far an opening was read: through the windows, their months, in those the consumers, and of one what it did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpeningCursor {
+    /// The window.
+    pub window: usize,
+    /// The month, as 202611.
+    pub month: u32,
+    /// The last consumer of which anything was read.
+    pub consumer: String,
+    /// Its entries up to this moment were read; None: all of them.
+    pub at_ms: Option<u64>,
 }
 
 /// What usage can be grouped by.

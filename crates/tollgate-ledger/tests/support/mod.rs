@@ -12,10 +12,10 @@ use tollgate_ledger::admin::{Asked, Role};
 use tollgate_ledger::calendar::{DAY_MS, Month, WindowKind};
 use tollgate_ledger::service::{TokenWanted, issue};
 use tollgate_ledger::store::{
-    AdminStore, Applied, Batch, Dimension, EntriesQuery, Entry, Ingested, Store, Sums, UsageFilter,
-    UsageQuery, UsageReport,
+    AdminStore, Applied, Batch, Dimension, EntriesQuery, Entry, Ingested, OpeningQuery, Store, Sums,
+    UsageFilter, UsageQuery, UsageReport,
 };
-use tollgate_wire::{Credits, NanoUsd, Outcome, Tally, TokenCount};
+use tollgate_wire::{Balance, Credits, NanoUsd, Outcome, Tally, TokenCount};
 
 /// 2026-11-23T12:00:00Z.
 pub const NOON_MS: u64 = 1_795_435_200_000;
@@ -148,5 +148,45 @@ pub fn varied_tally(number: u64) -> Tally {
         unknown_price: number.is_multiple_of(4),
         exempt: number.is_multiple_of(3),
         ..Tally::default()
+    }
+}
+
+/// All pages of an opening, parts added up, in one order; how many pages, and the most balances on one.
+pub async fn opened(store: &dyn Store, mut query: OpeningQuery) -> (Vec<Balance>, usize, usize) {
+    let mut all: Vec<Balance> = Vec::new();
+    let (mut pages, mut longest) = (0, 0);
+    loop {
+        let page = store.opening(query.clone()).await.unwrap();
+        (pages, longest) = (pages + 1, longest.max(page.balances.len()));
+        for part in page.balances {
+            match all.iter_mut().find(|balance| key(balance) == key(&part)) {
+                None => all.push(part),
+                Some(balance) => {
+                    balance.requests += part.requests;
+                    balance.input += part.input;
+                    balance.output += part.output;
+                    balance.cost_nusd += part.cost_nusd;
+                    balance.credits += part.credits;
+                }
+            }
+        }
+        assert!(pages < 10_000, "an opening that does not end");
+        query.after = page.next;
+        if query.after.is_none() {
+            all.sort_by_key(|balance| serde_json::to_string(&key(balance)).unwrap());
+            return (all, pages, longest);
+        }
+    }
+}
+
+/// What a balance is of, without how much it is.
+fn key(balance: &Balance) -> Balance {
+    Balance {
+        requests: 0,
+        input: TokenCount(0),
+        output: TokenCount(0),
+        cost_nusd: NanoUsd(0),
+        credits: Credits(0),
+        ..balance.clone()
     }
 }

@@ -91,7 +91,7 @@ pub(in crate::service) struct OpeningPageDoc {
     next: Option<String>,
 }
 
-/// What one consumer used of one model in one window.
+/// What one consumer used of one model in one window, or a part of it: parts are to be added up.
 #[derive(ToSchema)]
 #[schema(as = Balance)]
 pub(in crate::service) struct BalanceDoc {
@@ -111,10 +111,18 @@ pub(in crate::service) struct BalanceDoc {
     policy: Option<String>,
     /// Action.
     action: Option<String>,
+    /// Workflow.
+    workflow: Option<String>,
     /// Provider.
     provider: Option<String>,
     /// Model.
     model: Option<String>,
+    /// Tool.
+    tool: Option<String>,
+    /// Interface.
+    interface: Option<String>,
+    /// Region.
+    region: Option<String>,
     /// Requests that were admitted.
     requests: u64,
     /// All input tokens.

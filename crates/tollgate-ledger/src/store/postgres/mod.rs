@@ -24,14 +24,14 @@ use deadpool_postgres::Pool;
 use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
 use tokio_postgres::IsolationLevel;
-use tollgate_wire::{Balance, LeaseAsk};
+use tollgate_wire::LeaseAsk;
 
 pub use connect::PostgresOptions;
 
 use super::sql::{Sql, audit, leases::steps, months::Months, opening, report, schema};
 use super::{
-    AuditReport, BATCHES_WAITING_MAX, Batch, EntriesQuery, Entry, Ingested, LeaseStore, OpeningQuery, Store,
-    StoreError, Synced, UsageQuery, UsageReport,
+    AuditReport, BATCHES_WAITING_MAX, Batch, EntriesQuery, Entry, Ingested, LeaseStore, Opening,
+    OpeningQuery, Store, StoreError, Synced, UsageQuery, UsageReport,
 };
 use crate::calendar::Month;
 use ingest::Prepared;
@@ -306,11 +306,11 @@ impl Store for PostgresStore {
         Ok(self.sync(batch, Vec::new()).await?.outcome)
     }
 
-    async fn opening(&self, query: OpeningQuery) -> Result<Vec<Balance>, StoreError> {
+    async fn opening(&self, query: OpeningQuery) -> Result<Opening, StoreError> {
         let query = Arc::new(query);
         self.read(move |sql| {
             let query = Arc::clone(&query);
-            Box::pin(async move { opening::balances(sql, &query).await })
+            Box::pin(async move { opening::page(sql, &query).await })
         })
         .await
     }

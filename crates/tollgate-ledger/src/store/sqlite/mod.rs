@@ -19,11 +19,10 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use rusqlite::Connection;
-use tollgate_wire::Balance;
 
 use super::sql::{at_once, audit, opening, report};
 use super::{
-    AuditReport, Batch, EntriesQuery, Entry, Ingested, LeaseStore, OpeningQuery, Store, StoreError,
+    AuditReport, Batch, EntriesQuery, Entry, Ingested, LeaseStore, Opening, OpeningQuery, Store, StoreError,
     UsageQuery, UsageReport,
 };
 use crate::calendar::Month;
@@ -116,8 +115,8 @@ impl Store for SqliteStore {
         Ok(self.sync(batch, Vec::new()).await?.outcome)
     }
 
-    async fn opening(&self, query: OpeningQuery) -> Result<Vec<Balance>, StoreError> {
-        self.readers.read(move |sql| at_once(opening::balances(sql, &query))).await
+    async fn opening(&self, query: OpeningQuery) -> Result<Opening, StoreError> {
+        self.readers.read(move |sql| at_once(opening::page(sql, &query))).await
     }
 
     async fn usage(&self, query: UsageQuery) -> Result<UsageReport, StoreError> {
