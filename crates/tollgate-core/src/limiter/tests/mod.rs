@@ -303,6 +303,26 @@ fn restored_balances_count_in_their_window_only() {
 }
 
 #[test]
+fn a_balance_counts_where_limits_are_keyed_by_any_of_its_names() {
+    for name in ["tool", "workflow", "interface", "region"] {
+        let limit =
+            json!({"name": "day", "meter": "requests", "quota": {"amount": 9, "per": "day"}, "key": [name]});
+        let (policy, store) = (policy(json!([limit])), Store::default());
+        let mut worker = worker(&policy, &store, 1, at(0));
+        let balance = json!({"window": 0, "consumer": "alice", name: "x",
+            "requests": 4, "input": 0, "output": 0, "cost_nusd": 0, "credits": 0});
+        let balance: Balance = serde_json::from_value(balance).unwrap();
+        let day = policy.window(0, at(0).wall_s());
+        worker.restore(&policy, &store, at(0), &balance, day.start_s).unwrap();
+        let mut left = |tool, workflow, interface, region| {
+            let request = Attributes { tool, workflow, interface, region, ..alice() };
+            admitted(worker.admit(&policy, &store, at(0), &request, &tokens(1, 1))).statuses[0].remaining
+        };
+        assert_eq!((left("x", "x", "x", "x"), left("y", "y", "y", "y")), (4, 8), "{name}");
+    }
+}
+
+#[test]
 fn giving_up_has_a_name_and_takes_nothing() {
     let policy = policy(json!([{"name": "day", "meter": "requests", "quota": {"amount": 1, "per": "day"}}]));
     let store = Store::default();
