@@ -12,6 +12,9 @@ const MEAN_MS: u64 = 11_819;
 /// The sum is kept in these parts of a unit: decay in small steps would otherwise round to nothing.
 const PARTS: u64 = 1_024;
 
+/// What is lost between two halvings is counted in 2^-24: a division of 128 bits would cost more than the rest.
+const LOST_BITS: u32 = 24;
+
 /// A rate estimate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Pace {
@@ -48,8 +51,8 @@ impl Pace {
         // 2^-x between two halvings as 1 - 0.6931 x + 0.1931 x^2: right at both ends and in slope at the first, at most
         // 0.8 % off.
         let x = age % HALF_MS;
-        let lost = u128::from(x * (6_931 * HALF_MS - 1_931 * x)) * u128::from(whole);
-        whole - (lost / u128::from(10_000 * HALF_MS * HALF_MS)) as u64
+        let lost = ((x * (6_931 * HALF_MS - 1_931 * x)) << LOST_BITS) / (10_000 * HALF_MS * HALF_MS);
+        whole - (u128::from(whole) * u128::from(lost) >> LOST_BITS) as u64
     }
 
     pub(crate) const fn parts(&self) -> (u64, u64) {
