@@ -52,6 +52,7 @@ bench: build accuracy ## what it costs: criterion for the core, then Envoy's CPU
 	$(CARGO) bench $(LOCKED) -p tollgate-core --bench limiter --bench traffic
 	@$(CARGO) build $(LOCKED) --release -q -p tollgate-e2e --bin bench
 	@"$(CARGO_TARGET_DIR)/release/bench"
+	@"$(CARGO_TARGET_DIR)/release/bench" leases
 	@"$(CARGO_TARGET_DIR)/release/bench" streams
 	@$(MAKE) --no-print-directory v8
 

@@ -54,10 +54,22 @@ impl Settings {
     }
 }
 
-/// Measures all variants, or those named in `VARIANTS`, prints the table and writes the figures.
+/// Measures all variants, or those named in `VARIANTS`, prints the table and writes the figures to `bench/envoy.json`.
 pub async fn run(settings: Settings) -> anyhow::Result<()> {
-    let upstream = Upstream::start().await?;
     let names = std::env::var("VARIANTS").unwrap_or_else(|_| Variant::NAMES.join(","));
+    compare(settings, &names, "envoy").await.map(drop)
+}
+
+/// The same for limits that are leased, beside the same limits at one Envoy, and for no others: in [`run`] everybody rests
+/// for seven turns, after which all leases are fetched anew; here they are in use every other turn, as under steady traffic.
+pub async fn leases(settings: Settings) -> anyhow::Result<()> {
+    let report = compare(settings, "tollgate_full,tollgate_leased", "leases").await?;
+    println!("leased over local: {:.3} of the CPU, the median over the rounds", report.ratio(1, 0));
+    Ok(())
+}
+
+async fn compare(settings: Settings, names: &str, file: &str) -> anyhow::Result<Report> {
+    let upstream = Upstream::start().await?;
     let mut variants = Vec::new();
     for name in names.split(',') {
         variants.push(Variant::start(name.trim(), &upstream).await?);
@@ -81,9 +93,9 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         variant.envoy.assert_no_trap();
     }
     println!("{}", report.table(settings));
-    let path = report.write()?;
+    let path = report.write(file)?;
     println!("written to {}", path.display());
-    Ok(())
+    Ok(report)
 }
 
 async fn measure(variant: &Variant, load: &Load, requests: usize) -> anyhow::Result<Sample> {

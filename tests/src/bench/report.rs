@@ -62,6 +62,12 @@ impl Report {
         Some(median(pairs.map(|(variant, plain)| variant.cpu_us - plain.cpu_us).collect()))
     }
 
+    /// One variant's CPU time as a part of another's: the median within each round.
+    pub fn ratio(&self, at: usize, to: usize) -> f64 {
+        let pairs = self.samples[at].iter().zip(&self.samples[to]);
+        median(pairs.map(|(one, other)| one.cpu_us / other.cpu_us).collect())
+    }
+
     /// The table.
     pub fn table(&self, settings: Settings) -> String {
         let mut table = format!(
@@ -90,8 +96,8 @@ impl Report {
         table
     }
 
-    /// Writes `bench/envoy.json` below the target folder.
-    pub fn write(&self) -> anyhow::Result<PathBuf> {
+    /// Writes a file of this name to `bench` below the target folder.
+    pub fn write(&self, name: &str) -> anyhow::Result<PathBuf> {
         let mut variants = Map::new();
         for (at, name) in self.names.iter().enumerate() {
             let sample = self.medians(at);
@@ -105,7 +111,7 @@ impl Report {
             };
             variants.insert((*name).to_owned(), serde_json::to_value(rounded)?);
         }
-        let path = paths::target().join("bench/envoy.json");
+        let path = paths::target().join(format!("bench/{name}.json"));
         let folder = path.parent().context("no folder")?;
         std::fs::create_dir_all(folder)?;
         std::fs::write(&path, serde_json::to_string_pretty(&Value::Object(variants))?)?;
