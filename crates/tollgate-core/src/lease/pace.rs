@@ -52,7 +52,7 @@ impl Pace {
         // 0.8 % off.
         let x = age % HALF_MS;
         let lost = ((x * (6_931 * HALF_MS - 1_931 * x)) << LOST_BITS) / (10_000 * HALF_MS * HALF_MS);
-        whole - (u128::from(whole) * u128::from(lost) >> LOST_BITS) as u64
+        whole - ((u128::from(whole) * u128::from(lost)) >> LOST_BITS) as u64
     }
 
     pub(crate) const fn parts(&self) -> (u64, u64) {
