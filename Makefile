@@ -56,8 +56,8 @@ bench: build accuracy ## what it costs: criterion for the core, then Envoy's CPU
 	@"$(CARGO_TARGET_DIR)/release/bench" streams
 	@$(MAKE) --no-print-directory v8
 
-benchledger: build ## what the ledger costs: ingest per node, POST /v1/sync under load, growth to 10^6 entries (BENCH_TO=, BENCH_ENGINES=)
-	$(CARGO) bench $(LOCKED) -p tollgate-ledger --bench ingest --bench sync --bench growth
+benchledger: build ## what the ledger costs: ingest per node, POST /v1/sync under load, growth to 10^6 entries (BENCH_TO=), shares (BENCH_ENGINES=)
+	$(CARGO) bench $(LOCKED) -p tollgate-ledger --bench ingest --bench sync --bench growth --bench shares
 
 v8: ## how fast bodies are read in V8, where the filter runs
 	@$(WASM_CARGO) $(FILTER) build $(LOCKED) --release -q $(WASM) -p parser-bench
