@@ -9,6 +9,7 @@ mod count;
 mod decide;
 mod load;
 mod midway;
+mod own;
 mod route;
 mod shared;
 mod unread;
@@ -176,7 +177,7 @@ impl HttpContext for Stream {
         }
         let identified = caller.is_ok();
         self.caller = caller.unwrap_or_default();
-        if let Some(answered) = self.enter(identified) {
+        if let Some(answered) = self.enter(identified).or_else(|| self.tell_own(&headers)) {
             return answered;
         }
         self.ask_for_load();

@@ -128,6 +128,11 @@ config! {
         /// What clients read.
         #[serde(default)]
         pub messages: Messages,
+        /// Path at which the filter itself tells callers how they stand, as `/tollgate/self`: a GET is answered with the
+        /// caller's tier and limits, and what is left of them. Limits that only apply to some models are not among them.
+        /// Without it no path is.
+        #[serde(default)]
+        pub self_path: Option<String>,
         /// The state in Envoy's shared data.
         #[serde(default)]
         pub state: StateConfig,

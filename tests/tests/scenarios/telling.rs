@@ -36,6 +36,38 @@ async fn headers_can_be_turned_off() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_caller_asks_how_it_stands_and_nothing_is_counted() {
+    let mut policy = policy(json!([bucket("rate", "requests", 10), quota("daily", "requests", 50, "day")]));
+    policy["self_path"] = json!("/tollgate/self");
+    let scene = Scene::standalone(policy, 2).await;
+    let own = |consumer| Call::get("/tollgate/self?lang=en").header("x-consumer", consumer);
+    assert_eq!(scene.envoy.send(&chat_from("alice")).await.status, 200);
+    for _ in 0..20 {
+        let told = scene.envoy.send(&own("alice")).await;
+        assert_eq!((told.status, told.header("cache-control").as_deref()), (200, Some("no-store")));
+        let told = told.json();
+        assert_eq!(told["consumer"], "alice");
+        let limits = ["rate", "daily"].map(|name| {
+            let limits = told["limits"].as_array().unwrap();
+            limits.iter().find(|limit| limit["limit"] == name).unwrap().clone()
+        });
+        assert_eq!((&limits[0]["most"], &limits[0]["unit"]), (&json!(10), &json!("requests")));
+        assert!(limits[0]["remaining"].as_u64().unwrap() >= 9, "{told}");
+        assert_eq!((&limits[1]["remaining"], &limits[1]["kind"]), (&json!(49), &json!("quota")));
+    }
+    let bob = scene.envoy.send(&own("bob")).await.json();
+    assert!(
+        bob["limits"].as_array().unwrap().iter().all(|limit| limit["remaining"] == limit["most"]),
+        "{bob}"
+    );
+    // Nobody is told nothing, and only that very path is answered here.
+    assert_eq!(scene.envoy.send(&Call::get("/tollgate/self")).await.status, 401);
+    let further = scene.envoy.send(&Call::get("/tollgate/self/x").header("x-consumer", "alice")).await;
+    assert!(!further.text().contains("limits"), "{}", further.text());
+    scene.envoy.assert_no_trap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_has_the_shape_of_the_callers_api() {
     let scene = Scene::standalone(policy(json!([quota("daily", "requests", 1, "day")])), 1).await;
     let claude = Call::anthropic(CLAUDE_MODEL, 1, 10).header("x-consumer", "alice");

@@ -5,12 +5,14 @@
 
 mod cut;
 mod fault;
+mod own;
 mod retry;
 mod shapes;
 mod standing;
 mod words;
 
 pub use cut::cut;
+pub use own::own;
 pub use shapes::Shape;
 pub use standing::{announce, standing};
 

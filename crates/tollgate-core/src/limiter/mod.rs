@@ -16,6 +16,7 @@ mod process;
 mod refusal;
 mod settle;
 mod share;
+mod standing;
 mod take;
 #[cfg(test)]
 mod tests;

@@ -98,6 +98,8 @@ pub struct Policy {
     pub headers: config::Headers,
     /// What clients read.
     pub messages: config::Messages,
+    /// Path at which callers are told how they stand, if any.
+    pub self_path: Option<String>,
     /// A limit is a quota of all Envoys.
     pub leases: bool,
     /// A limit has a queue, or the load has.

@@ -51,6 +51,47 @@ fn a_sliding_window_holds_the_bound_and_gives_back_what_was_not_used() {
 }
 
 #[test]
+fn how_every_limit_stands_is_told_and_nothing_is_taken() {
+    let policy = policy(json!([
+        {"name": "rate", "meter": "requests", "rate": {"amount": 10, "per": "minute"}},
+        {"name": "all", "meter": "tokens", "quota": {"amount": 100, "per": "day"}, "key": []},
+        {"name": "window", "meter": "requests", "window": {"amount": 5, "per": "minute"}},
+        {"name": "flight", "concurrency": 3},
+        {"name": "single", "meter": "tokens", "per_request": 50},
+    ]));
+    let store = Store::default();
+    let mut worker = worker(&policy, &store, 1, at(0));
+    let standing = |worker: &mut Limiter| {
+        let mut all: Vec<_> = worker
+            .standing(&policy, &store, at(0), &alice())
+            .unwrap()
+            .into_iter()
+            .map(|status| (policy.limit(status.limit).unwrap().name.clone(), status.most, status.remaining))
+            .collect();
+        all.sort();
+        all
+    };
+    let of = |all: u64, flight: u64, rate: u64, single: u64, window: u64| {
+        let told = |name: &str, most, remaining| (name.to_owned(), most, remaining);
+        vec![
+            told("all", 100, all),
+            told("flight", 3, flight),
+            told("rate", 10, rate),
+            told("single", 50, single),
+            told("window", 5, window),
+        ]
+    };
+    assert_eq!(standing(&mut worker), of(100, 3, 10, 50, 5));
+    let admission = admitted(worker.admit(&policy, &store, at(0), &alice(), &tokens(20, 20)));
+    let swaps = store.swaps.get();
+    assert_eq!(standing(&mut worker), of(80, 2, 9, 50, 4));
+    assert_eq!(standing(&mut worker), of(80, 2, 9, 50, 4));
+    assert_eq!(store.swaps.get(), swaps, "nothing is written");
+    worker.settle(&policy, &store, at(0), admission.reservation, &tokens(5, 5).bound).unwrap();
+    assert_eq!(standing(&mut worker), of(95, 3, 9, 50, 4));
+}
+
+#[test]
 fn a_burst_allowance_is_used_beyond_the_rate_and_only_an_operator_makes_it_whole() {
     let with = |generation: u32| {
         one(json!({"meter": "requests", "rate": {

@@ -89,6 +89,7 @@ pub(super) fn policy(config: Config) -> Outcome<Policy> {
         name: config.name,
         headers: config.headers,
         messages: telling::messages(config.messages)?,
+        self_path: telling::self_path(config.self_path)?,
         limits,
         common,
         tiers,

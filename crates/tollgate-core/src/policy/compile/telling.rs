@@ -6,6 +6,8 @@ use super::{Outcome, refuse};
 /// The sentences of all limits that warn stand in one response header, and Envoy allows 60 KiB of headers by default.
 const MESSAGE_BYTES_MAX: usize = 512;
 
+const PATH_BYTES_MAX: usize = 256;
+
 pub(super) fn thresholds(raw: &Warnings) -> Outcome<Vec<u8>> {
     let mut all = raw.thresholds.clone();
     if all.len() > 8 {
@@ -17,6 +19,18 @@ pub(super) fn thresholds(raw: &Warnings) -> Outcome<Vec<u8>> {
     all.sort_unstable();
     all.dedup();
     Ok(all)
+}
+
+pub(super) fn self_path(raw: Option<String>) -> Outcome<Option<String>> {
+    let fine = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#');
+    match &raw {
+        Some(path) if !path.starts_with('/') || path.len() > PATH_BYTES_MAX || !path.bytes().all(fine) => {
+            let problem =
+                format!("`{path}` is not a path: / and up to {PATH_BYTES_MAX} bytes, without ? and #");
+            refuse("self_path", problem)
+        }
+        _ => Ok(raw),
+    }
 }
 
 pub(super) fn messages(raw: Messages) -> Outcome<Messages> {
@@ -38,6 +52,17 @@ mod tests {
 
     fn read(text: &str) -> Result<Messages, String> {
         messages(Messages { busy: text.into(), ..Messages::default() }).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_own_path_is_one_that_a_request_can_have() {
+        let path = |text: &str| self_path(Some(text.into())).map_err(|error| error.to_string());
+        assert_eq!(path("/tollgate/self").unwrap().as_deref(), Some("/tollgate/self"));
+        assert_eq!(self_path(None).unwrap(), None);
+        let long = format!("/{}", "x".repeat(PATH_BYTES_MAX));
+        for wrong in ["", "self", "/a?b", "/a#b", "/a b", "/ä", &long] {
+            assert!(path(wrong).unwrap_err().starts_with("self_path: "), "{wrong}");
+        }
     }
 
     #[test]
