@@ -4,6 +4,8 @@
 //! and because only the entries know route and policy. A page reads a bounded part of them: consumers in their order,
 //! many with few entries together, and one with many in several steps, each a part of its balances.
 
+use std::collections::VecDeque;
+
 use tollgate_wire::{Balance, Credits, NanoUsd, TokenCount, WindowRange};
 
 use super::rows::names;
@@ -110,28 +112,28 @@ async fn walk(
     mut place: Place,
     page: &mut Page<'_>,
 ) -> Result<Option<Place>, StoreError> {
-    loop {
-        if page.is_full() {
-            return Ok(Some(place));
-        }
+    let mut ahead = VecDeque::new();
+    while !page.is_full() {
         place = match place {
             Place::Within(consumer, at_ms) => {
                 table.step(sql, page, consumer, at_ms.saturating_add(1)).await?
             }
-            _ => {
-                let mut next = table.consumers(sql, &place, page.many()).await?;
-                page.walked += next.len();
-                match next.first_mut() {
+            Place::Begin | Place::Behind(_) => {
+                if ahead.is_empty() {
+                    ahead = table.consumers(sql, &place, page.many()).await?;
+                    page.walked += ahead.len();
+                }
+                match ahead.pop_front() {
                     None => return Ok(None),
-                    Some((consumer, entries)) if *entries >= page.many() => {
-                        let consumer = std::mem::take(consumer);
+                    Some((consumer, entries)) if entries >= page.many() => {
                         table.step(sql, page, consumer, table.range.start_ms).await?
                     }
-                    Some(_) => table.several(sql, page, next).await?,
+                    Some(first) => table.several(sql, page, first, &mut ahead).await?,
                 }
             }
         };
     }
+    Ok(Some(place))
 }
 
 impl Table {
@@ -142,7 +144,7 @@ impl Table {
         sql: &mut dyn Sql,
         place: &Place,
         many: u64,
-    ) -> Result<Vec<(String, u64)>, StoreError> {
+    ) -> Result<VecDeque<(String, u64)>, StoreError> {
         let behind = match place {
             Place::Begin => None,
             Place::Behind(consumer) | Place::Within(consumer, _) => Some(consumer.as_str()),
@@ -168,26 +170,28 @@ impl Table {
         rows.iter().map(|row| Ok((row.text(0)?, row.int(1)?))).collect()
     }
 
-    /// Reads those of the consumers that come before the first with many entries, as far as a page may.
+    /// Reads one consumer, and of those ahead as many as there is room for: none has more balances than entries.
     async fn several(
         &self,
         sql: &mut dyn Sql,
         page: &mut Page<'_>,
-        consumers: Vec<(String, u64)>,
+        (first, entries): (String, u64),
+        ahead: &mut VecDeque<(String, u64)>,
     ) -> Result<Place, StoreError> {
-        let mut few = Vec::new();
-        for (consumer, entries) in consumers {
-            let fits = entries < page.many() && page.read + entries <= page.query.entries;
-            if !fits && !few.is_empty() {
-                break;
-            }
+        let (mut last, mut few) = (first.clone(), vec![first]);
+        page.read += entries;
+        let mut room = (page.query.limit as u64).saturating_sub(page.balances.len() as u64 + entries);
+        while let Some((consumer, entries)) =
+            ahead.pop_front_if(|(_, entries)| *entries <= room && page.read + *entries <= page.query.entries)
+        {
             page.read += entries;
+            room -= entries;
+            last.clone_from(&consumer);
             few.push(consumer);
         }
-        let Some(last) = few.last().cloned() else { return Ok(Place::Begin) };
         let (start_ms, end_ms) = (self.range.start_ms, self.range.end_ms);
-        let left_out = self.add(sql, page, &few, WindowRange { start_ms, end_ms }).await?;
-        Ok(Place::Behind(left_out.unwrap_or(last)))
+        self.add(sql, page, &few, WindowRange { start_ms, end_ms }).await?;
+        Ok(Place::Behind(last))
     }
 
     /// Reads as many entries of one consumer as a page may, from a moment on.
@@ -220,28 +224,19 @@ impl Table {
         })
     }
 
-    /// Adds the balances of these consumers in a span of time: of as many as there is room for, but at least of the first.
-    /// Returns the last that there was room for, if there was not for all.
+    /// Adds the balances of these consumers in a span of time.
     async fn add(
         &self,
         sql: &mut dyn Sql,
         page: &mut Page<'_>,
         consumers: &[String],
         span: WindowRange,
-    ) -> Result<Option<String>, StoreError> {
+    ) -> Result<(), StoreError> {
         let (text, values) = self.text_of(page.query, consumers, span);
-        let rows = sql.query(DOING, &text, &values).await?;
-        let found = rows.iter().map(|row| balance(self.window, row)).collect::<Result<Vec<_>, _>>()?;
-        let mut last = None;
-        for of_one in found.chunk_by(|a, b| a.consumer == b.consumer) {
-            let fits = page.balances.len() + of_one.len() <= page.query.limit;
-            if !fits && last.is_some() {
-                return Ok(last);
-            }
-            page.balances.extend_from_slice(of_one);
-            last = of_one.first().map(|balance| balance.consumer.clone());
+        for row in &sql.query(DOING, &text, &values).await? {
+            page.balances.push(balance(self.window, row)?);
         }
-        Ok(None)
+        Ok(())
     }
 
     /// The statement, and what stands for the names in it.
