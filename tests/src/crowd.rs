@@ -26,8 +26,16 @@ pub const CAPPED: &str = "capped";
 pub struct Crowd {
     stop: watch::Sender<bool>,
     clients: JoinSet<Asked>,
-    answered: Arc<AtomicU64>,
+    so_far: Arc<SoFar>,
     gates: Arc<Mutex<Vec<SocketAddr>>>,
+}
+
+/// What all clients together have seen.
+#[derive(Debug, Default)]
+struct SoFar {
+    answered: AtomicU64,
+    /// With 429.
+    refused: AtomicU64,
 }
 
 /// What became of their requests, by what the client saw.
@@ -65,11 +73,11 @@ impl Crowd {
     /// So many clients, who ask these Envoys in turn.
     pub fn start(clients: usize, gates: Vec<SocketAddr>) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let (answered, gates) = (Arc::<AtomicU64>::default(), Arc::new(Mutex::new(gates)));
+        let (so_far, gates) = (Arc::<SoFar>::default(), Arc::new(Mutex::new(gates)));
         let clients = (0..clients)
-            .map(|client| ask_on(client, Arc::clone(&gates), stopped.clone(), Arc::clone(&answered)))
+            .map(|client| ask_on(client, Arc::clone(&gates), stopped.clone(), Arc::clone(&so_far)))
             .collect();
-        Self { stop, clients, answered, gates }
+        Self { stop, clients, so_far, gates }
     }
 
     /// Another Envoy is in the place of one.
@@ -80,7 +88,12 @@ impl Crowd {
 
     /// Requests that were answered so far.
     pub fn answered(&self) -> u64 {
-        self.answered.load(Ordering::Relaxed)
+        self.so_far.answered.load(Ordering::Relaxed)
+    }
+
+    /// Waits until somebody was refused because a limit was used up.
+    pub async fn wait_for_refusal(&self) {
+        wait::until_true("a refusal with 429", || self.so_far.refused.load(Ordering::Relaxed) > 0).await;
     }
 
     /// Waits until so many more were answered.
@@ -106,7 +119,7 @@ async fn ask_on(
     client: usize,
     gates: Arc<Mutex<Vec<SocketAddr>>>,
     stopped: watch::Receiver<bool>,
-    answered: Arc<AtomicU64>,
+    so_far: Arc<SoFar>,
 ) -> Asked {
     let mut asked = Asked::default();
     for turn in 0.. {
@@ -128,10 +141,13 @@ async fn ask_on(
         let ask = Ask { consumer, gate, capped };
         match call.send(gate).await {
             Ok(answer) if answer.status == 200 => {
-                answered.fetch_add(1, Ordering::Relaxed);
+                so_far.answered.fetch_add(1, Ordering::Relaxed);
                 asked.answered.push(ask);
             }
-            Ok(answer) => asked.refused.push((ask, answer.status)),
+            Ok(answer) => {
+                so_far.refused.fetch_add(u64::from(answer.status == 429), Ordering::Relaxed);
+                asked.refused.push((ask, answer.status));
+            }
             Err(_) => asked.broken.push(ask),
         }
         tokio::time::sleep(PAUSE).await;
