@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::skip::{is_false, is_zero};
+
 /// Most changes in one answer: some 200 KiB of the longest names. A filter that is told there is `more` asks again at once.
 pub const DECISIONS_MAX: usize = 100;
 
@@ -138,14 +140,6 @@ pub struct MemoryInUse {
     pub ram_mb: u64,
     /// Megabytes of disk.
     pub ssd_mb: u64,
-}
-
-fn is_false(flag: &bool) -> bool {
-    !*flag
-}
-
-fn is_zero(count: &u32) -> bool {
-    *count == 0
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 mod consumers;
 mod lease;
 mod share;
+mod skip;
 mod sync;
 mod tally;
 mod units;

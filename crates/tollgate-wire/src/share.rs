@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::skip::{is_false, is_zero};
+
 /// Most shares in one sync: together some 80 KiB.
 pub const SHARES_MAX: usize = 200;
 
@@ -99,14 +101,6 @@ pub struct Share {
     pub ttl_ms: u32,
     /// When to claim again, in milliseconds.
     pub again_ms: u32,
-}
-
-fn is_zero(count: &u32) -> bool {
-    *count == 0
-}
-
-fn is_false(flag: &bool) -> bool {
-    !*flag
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::skip::{is_empty, is_false, is_zero};
 use crate::{Credits, NanoUsd, TokenCount};
 
 /// How a request ended, as far as the bill is concerned.
@@ -52,10 +53,6 @@ fn one() -> u32 {
 
 fn is_one(count: &u32) -> bool {
     *count == 1
-}
-
-fn is_false(flag: &bool) -> bool {
-    !*flag
 }
 
 /// What one request used and cost. Empty and zero fields are left out on the wire.
@@ -141,7 +138,7 @@ pub struct TallyOf<S> {
     #[serde(skip_serializing_if = "Credits::is_zero")]
     pub credits: Credits,
     /// Version of the price table the cost was computed with.
-    #[serde(skip_serializing_if = "is_zero_u32")]
+    #[serde(skip_serializing_if = "is_zero")]
     pub price_version: u32,
     /// The model has no price of its own: the ceiling price was charged.
     #[serde(skip_serializing_if = "is_false")]
@@ -156,14 +153,6 @@ pub struct TallyOf<S> {
 
 /// A tally with its own texts.
 pub type Tally = TallyOf<String>;
-
-fn is_empty(text: &impl AsRef<str>) -> bool {
-    text.as_ref().is_empty()
-}
-
-fn is_zero_u32(value: &u32) -> bool {
-    *value == 0
-}
 
 #[cfg(test)]
 mod tests {

@@ -54,11 +54,7 @@ fn standing<'a>(limit: &'a Limit, status: &Status) -> Standing<'a> {
         most: status.most,
         remaining: status.remaining,
         reset_s: status.reset_ns.div_ceil(NANOS_PER_SECOND),
-        window_s: match &limit.kind {
-            Kind::Rate(rate) => Some((rate.period_ns() / NANOS_PER_SECOND).max(1)),
-            Kind::Window(span) => Some(u64::from(span.period_s())),
-            _ => None,
-        },
+        window_s: limit.kind.window_s(),
         global: limit.global.is_some(),
     }
 }

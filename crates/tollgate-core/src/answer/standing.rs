@@ -66,17 +66,12 @@ fn ratelimit(policy: &Policy, statuses: &[Status], headers: &mut Headers) {
             continue;
         }
         item(&mut policies, &limit.name, ";q=", status.most);
-        match &limit.kind {
-            Kind::Rate(rate) => {
-                policies.push_str(";w=");
-                push_number(&mut policies, (rate.period_ns() / NANOS_PER_SECOND).max(1));
-            }
-            Kind::Window(span) => {
-                policies.push_str(";w=");
-                push_number(&mut policies, u64::from(span.period_s()));
-            }
-            Kind::Concurrency(_) => policies.push_str(";qu=\"concurrent-requests\""),
-            _ => {}
+        if let Some(window_s) = limit.kind.window_s() {
+            policies.push_str(";w=");
+            push_number(&mut policies, window_s);
+        }
+        if matches!(limit.kind, Kind::Concurrency(_)) {
+            policies.push_str(";qu=\"concurrent-requests\"");
         }
         if limit.meter != Meter::Requests {
             policies.push_str(";tollgate-unit=\"");
@@ -107,17 +102,14 @@ fn item(list: &mut String, name: &str, key: &str, amount: u64) {
 type Found = Option<Status>;
 
 /// The limit of a meter with the smallest share left; with a period, only of rates of that period.
-fn tightest(policy: &Policy, statuses: &[Status], meter: Meter, period_ns: Option<u64>) -> Found {
+fn tightest(policy: &Policy, statuses: &[Status], meter: Meter, window_s: Option<u64>) -> Found {
     statuses
         .iter()
         .filter_map(|status| Some((policy.limit(status.limit)?, *status)))
         .filter(|(limit, _)| limit.meter == meter)
         .filter(|(limit, _)| match &limit.kind {
-            Kind::Rate(rate) => period_ns.is_none_or(|period_ns| rate.period_ns() == period_ns),
-            Kind::Window(span) => {
-                period_ns.is_none_or(|period_ns| u64::from(span.period_s()) * NANOS_PER_SECOND == period_ns)
-            }
-            Kind::Quota { .. } => period_ns.is_none(),
+            Kind::Rate(_) | Kind::Window(_) => window_s.is_none() || limit.kind.window_s() == window_s,
+            Kind::Quota { .. } => window_s.is_none(),
             _ => false,
         })
         .map(|(_, status)| status)
@@ -129,7 +121,7 @@ fn tightest(policy: &Policy, statuses: &[Status], meter: Meter, period_ns: Optio
 }
 
 fn tightest_of_a_minute(policy: &Policy, statuses: &[Status], meter: Meter) -> Found {
-    tightest(policy, statuses, meter, Some(60 * NANOS_PER_SECOND))
+    tightest(policy, statuses, meter, Some(60))
 }
 
 fn openai(requests: Found, tokens: Found, headers: &mut Headers) {

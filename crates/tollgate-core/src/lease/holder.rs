@@ -136,7 +136,7 @@ impl Holder {
 
     /// True when the ledger has not answered for as long as a request may wait.
     pub const fn is_away(&self, now_ms: u64, terms: &Terms) -> bool {
-        self.unanswered_ms > 0 && now_ms.saturating_sub(self.unanswered_ms) >= terms.wait_ms as u64
+        terms.is_away(self.unanswered_ms, now_ms)
     }
 
     /// Takes `amount`, the most the request can use. A request that is told to wait is asked for with the next message

@@ -25,6 +25,12 @@ pub enum Unreachable {
 }
 
 impl Terms {
+    /// True when the ledger has not answered, since the first ask that has no answer (0: there is none), for as long as a
+    /// request may wait.
+    pub(crate) const fn is_away(&self, unanswered_ms: u64, now_ms: u64) -> bool {
+        unanswered_ms > 0 && now_ms.saturating_sub(unanswered_ms) >= self.wait_ms as u64
+    }
+
     /// Units of a lease that are kept for when the ledger is away.
     pub(super) const fn reserve(&self) -> u64 {
         match self.unreachable {

@@ -74,8 +74,9 @@ impl Rate {
         self.nanos_up(self.depth)
     }
 
-    /// So many percent of the rate, exactly, with another burst; None as for [`Rate::new`].
-    pub fn slowed(&self, percent: u32, burst: u64) -> Option<Self> {
+    /// So many percent of the rate, exactly, and of its burst, which is no less than one unit; None as for [`Rate::new`].
+    pub fn scaled(&self, percent: u32) -> Option<Self> {
+        let burst = super::percent_of(self.burst, percent);
         Self::new(self.amount.checked_mul(u64::from(percent))?, self.period_ns.checked_mul(100)?, burst)
     }
 

@@ -23,3 +23,8 @@ pub use window::{Calendar, Period, Window};
 
 pub(crate) use codec::{Reader, Writer, read_key, short_bytes, write_key};
 pub(crate) use slot::{accounts_with_leases, read as read_account, write as write_account};
+
+/// So many percent of an amount, rounded down, and no less than one unit.
+pub(crate) fn percent_of(units: u64, percent: u32) -> u64 {
+    crate::lease::mul_div(units, percent.into(), 100).max(1)
+}

@@ -53,7 +53,7 @@ impl Span {
 
     /// So many percent of it, and no less than one unit.
     pub fn scaled(self, percent: u32) -> Self {
-        Self { amount: scale(self.amount, percent.into(), 100).max(1), ..self }
+        Self { amount: super::percent_of(self.amount, percent), ..self }
     }
 
     /// Most units in the window.

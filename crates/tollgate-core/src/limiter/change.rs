@@ -88,6 +88,22 @@ impl Limiter {
         Err(Undecided::Contention)
     }
 
+    /// Takes a step on the cells of one account as they are now. Nothing is written.
+    pub(super) fn peek<T>(
+        &mut self,
+        policy: &Policy,
+        store: &impl SharedStore,
+        now: Now,
+        account: u64,
+        step: impl FnOnce(&Context<'_>, &mut Vec<Cell>) -> T,
+    ) -> Result<T, Undecided> {
+        store.load(self.slot_of(account), &mut self.old)?;
+        let old = core::mem::take(&mut self.old);
+        let looked = self.look(policy, store, now, (account, &old), step);
+        self.old = old;
+        looked
+    }
+
     /// Takes a step on the cells of one account as they stand in a slot's bytes, with the corrections that wait there. The
     /// cells stay in [`Limiter::cells`].
     pub(super) fn look<T>(

@@ -1,6 +1,8 @@
 //! Quotas of all Envoys: a request spends from the lease its balance has. Nothing here waits, or talks to the ledger: that a
 //! lease runs low is said in what [`super::lease_talk`] collects.
 
+use std::collections::BTreeMap;
+
 use tollgate_wire::{LeaseAsk, QuotaName};
 
 use crate::hash::HashKey;
@@ -48,7 +50,7 @@ impl Context<'_> {
         if leased.of_window(window).is_none() {
             if leased.all.is_empty() {
                 leased.limit = limit.id();
-                leased.key = limit.key().iter().map(|dimension| told(request.get(*dimension))).collect();
+                leased.key = key_of(limit, request);
             }
             leased.begin(window, Holder::new(self.life(cell, window.start_s)));
         }
@@ -152,12 +154,11 @@ impl Context<'_> {
         let Leased { key, all, .. } = leased;
         for lease in all.iter_mut().filter(|lease| lease.holder.is_due(now_ms, terms)) {
             let ask = lease.holder.ask(now_ms, terms);
-            let key = limit.key().iter().zip(key.iter());
             let quota = QuotaName {
                 limit: limit.name.clone(),
                 policy: limit.policy.clone(),
                 meter: limit.meter.unit().into(),
-                key: key.map(|(dimension, value)| (dimension.name().to_owned(), value.clone())).collect(),
+                key: named(limit, key),
                 start_ms: u64::from(lease.window.start_s) * 1000,
                 end_ms: u64::from(lease.window.end_s) * 1000,
             };
@@ -245,8 +246,19 @@ const fn hold(held: &Held) -> Hold {
     Hold { life: held.life, amount: held.amount, beyond: held.spare }
 }
 
+/// Whose balance a request draws from: the values of the limit's key, in its order, as the ledger is told them.
+pub(super) fn key_of(limit: &Limit, request: &Attributes<'_>) -> Vec<String> {
+    limit.key().iter().map(|dimension| told(request.get(*dimension))).collect()
+}
+
+/// The values of a limit's key by the names of its dimensions.
+pub(super) fn named(limit: &Limit, values: &[String]) -> BTreeMap<String, String> {
+    let key = limit.key().iter().zip(values);
+    key.map(|(dimension, value)| (dimension.name().to_owned(), value.clone())).collect()
+}
+
 /// A key's value as the ledger is told it.
-pub(super) fn told(value: &str) -> String {
+fn told(value: &str) -> String {
     if value.len() <= VALUE_BYTES_MAX {
         return value.into();
     }

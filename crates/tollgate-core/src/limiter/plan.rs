@@ -2,7 +2,7 @@
 
 use crate::hash::HashKey;
 use crate::policy::config::Dimension;
-use crate::policy::{Attributes, Kind, Limit, LimitId, Policy, Resets, WHOLE};
+use crate::policy::{Attributes, Kind, Limit, LimitId, Policy, Resets, WHOLE_PERCENT};
 
 use super::amounts::Demand;
 
@@ -78,7 +78,7 @@ pub(super) fn percent(limit: &Limit, request: &Attributes<'_>) -> u32 {
     let found = request.overrides.iter().find(|other| other.limit == limit.name);
     let keyed = limit.key().contains(&Dimension::Consumer) && limit.global.is_none();
     let own = keyed || matches!(limit.kind, Kind::PerRequest(_));
-    found.filter(|_| own).map_or(WHOLE, |other| other.percent)
+    found.filter(|_| own).map_or(WHOLE_PERCENT, |other| other.percent)
 }
 
 /// A tag for the set of dimensions a limit is keyed by.

@@ -11,7 +11,7 @@ use crate::time::NANOS_PER_SECOND;
 use super::Why;
 use super::context::Context;
 use super::decision::Held;
-use super::lease::{LOOK_NS, told};
+use super::lease::{LOOK_NS, key_of, named};
 use super::lease_talk::{Asked, Say};
 use super::plan::{Charge, resets};
 use super::take::{Fit, Over};
@@ -27,7 +27,7 @@ impl Context<'_> {
     ) -> Result<Fit, Over> {
         let Some(terms) = &limit.global else { return Ok(Fit::NOW) };
         if shared.limit != limit.id() {
-            let key = limit.key().iter().map(|dimension| told(request.get(*dimension))).collect();
+            let key = key_of(limit, request);
             let holder = Holder::new(self.life(charge.cell, 0));
             *shared = Shared { limit: limit.id(), key, resets: resets(limit, request), holder };
         }
@@ -60,12 +60,11 @@ impl Context<'_> {
         }
         let rate = self.rate(limit, rate);
         let claim = shared.holder.claim(self.now, rate);
-        let key = limit.key().iter().zip(&shared.key);
         let name = RateName {
             limit: limit.name.clone(),
             policy: limit.policy.clone(),
             meter: limit.meter.unit().into(),
-            key: key.map(|(dimension, value)| (dimension.name().to_owned(), value.clone())).collect(),
+            key: named(limit, &shared.key),
             resets: shared.resets,
         };
         let life = shared.holder.life();

@@ -29,13 +29,9 @@ impl Limiter {
         let mut all = Vec::with_capacity(limits.len());
         for group in charges.chunk_by(|a, b| a.account == b.account) {
             let Some(first) = group.first() else { continue };
-            store.load(self.slot_of(first.account), &mut self.old)?;
-            let old = core::mem::take(&mut self.old);
-            let looked = self.look(policy, store, now, (first.account, &old), |context, cells| {
+            self.peek(policy, store, now, first.account, |context, cells| {
                 context.standing(cells, group, &mut all);
-            });
-            self.old = old;
-            looked?;
+            })?;
         }
         let single = limits.iter().filter_map(|id| {
             let limit = policy.limit(*id).filter(|limit| matches!(limit.kind, Kind::PerRequest(_)))?;

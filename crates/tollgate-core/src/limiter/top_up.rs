@@ -110,12 +110,9 @@ impl Limiter {
         group: &[More],
     ) -> Result<Option<Refusal>, Undecided> {
         let Some(account) = group.first().map(OfAccount::account) else { return Ok(None) };
-        store.load(self.slot_of(account), &mut self.old)?;
-        let old = core::mem::take(&mut self.old);
         let given =
-            self.look(policy, store, now, (account, &old), |context, cells| context.give(cells, group, true));
-        self.old = old;
-        Ok(given?.refusal)
+            self.peek(policy, store, now, account, |context, cells| context.give(cells, group, true))?;
+        Ok(given.refusal)
     }
 }
 

@@ -1,7 +1,8 @@
 //! A limit, compiled: what it counts, how much, for whom, and where its balance stands.
 
 use crate::lease::Terms;
-use crate::limit::{Allowance, Rate, Span};
+use crate::limit::{Allowance, Rate, Span, percent_of};
+use crate::time::NANOS_PER_SECOND;
 
 use super::attributes::{Attributes, Condition};
 use super::config::{Dimension, MidStream, Violation};
@@ -90,7 +91,7 @@ impl Limit {
 
     /// So many percent of the limit: of its amount, of a rate also of its burst and its allowance, and never less than one unit.
     pub(crate) fn scaled(&self, percent: u32) -> Self {
-        let units = |units| scaled(units, percent);
+        let units = |units| percent_of(units, percent);
         let rate = |rate: &Rate| scaled_rate(rate, percent);
         let kind = match &self.kind {
             Kind::Rate(whole) => Kind::Rate(rate(whole)),
@@ -152,18 +153,21 @@ impl Limit {
     }
 }
 
-fn scaled(units: u64, percent: u32) -> u64 {
-    let scaled = u128::from(units) * u128::from(percent) / 100;
-    u64::try_from(scaled).unwrap_or(u64::MAX).max(1)
-}
-
 /// Exactly so much of it where that can be counted, else a little less. A bucket stays as full as it is.
 fn scaled_rate(rate: &Rate, percent: u32) -> Rate {
-    let exactly = rate.slowed(percent, scaled(rate.burst(), percent));
-    exactly.or_else(|| rate.share(percent.saturating_mul(10_000))).unwrap_or(*rate)
+    rate.scaled(percent).or_else(|| rate.share(percent.saturating_mul(10_000))).unwrap_or(*rate)
 }
 
 impl Kind {
+    /// The period of a rate or the length of a sliding window, in seconds.
+    pub(crate) fn window_s(&self) -> Option<u64> {
+        match self {
+            Self::Rate(rate) => Some((rate.period_ns() / NANOS_PER_SECOND).max(1)),
+            Self::Window(span) => Some(span.period_s().into()),
+            _ => None,
+        }
+    }
+
     /// The kind's name in metrics.
     pub const fn label(&self) -> &'static str {
         match self {

@@ -37,7 +37,7 @@ use config::{ConfigError, Contention, Dimension, Enforcement, UnknownModel};
 pub struct LimitId(pub u16);
 
 /// Percent of a limit that nobody has overridden.
-pub(crate) const WHOLE: u32 = 100;
+pub(crate) const WHOLE_PERCENT: u32 = 100;
 
 /// A tier, compiled.
 #[derive(Clone, Debug, Default)]
@@ -169,7 +169,7 @@ impl Policy {
     /// So many percent of the limit of this index: what it is for the consumer who asks.
     pub(crate) fn limit_at(&self, id: LimitId, percent: u32) -> Option<Cow<'_, Limit>> {
         let limit = self.limit(id)?;
-        Some(if percent == WHOLE { Cow::Borrowed(limit) } else { Cow::Owned(limit.scaled(percent)) })
+        Some(if percent == WHOLE_PERCENT { Cow::Borrowed(limit) } else { Cow::Owned(limit.scaled(percent)) })
     }
 
     /// The limit a stored balance is of.

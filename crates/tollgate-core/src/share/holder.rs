@@ -6,6 +6,8 @@ use crate::lease::{Pace, Terms, mul_div};
 use crate::limit::{Bucket, Rate, Short};
 use crate::time::Now;
 
+use super::PARTS;
+
 /// A claim that was not answered for so long is made again.
 const PATIENCE_MS: u64 = 2_000;
 
@@ -20,9 +22,6 @@ const IDLE_MS: u64 = 5_000;
 
 /// A request that needs more at once than the share holds is kept in mind for so long beyond the wait it was told.
 const NEED_MS: u64 = 5_000;
-
-/// Billionths of the burst in a millionth of the share.
-const PARTS: u64 = 1_000;
 
 /// A share. All workers of an Envoy process share it. Milliseconds are monotonic, of the process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -204,7 +203,7 @@ impl Holder {
 
     /// True when the ledger has not answered for as long as a request may wait.
     const fn is_away(&self, now_ms: u64, terms: &Terms) -> bool {
-        self.unanswered_ms > 0 && now_ms.saturating_sub(self.unanswered_ms) >= terms.wait_ms as u64
+        terms.is_away(self.unanswered_ms, now_ms)
     }
 
     /// What an Envoy may use by itself while the ledger is away: it comes on top, so it begins with a full bucket.
@@ -291,7 +290,7 @@ impl Holder {
     /// Fits the bucket to another share, with what comes into it.
     fn change(&mut self, now: Now, whole: &Rate, new: &Share) {
         let share = new.share.min(WHOLE);
-        let depth = i128::from(u64::from(share) * PARTS);
+        let depth = i128::from(share) * i128::from(PARTS);
         let level = self.level(now, whole) + i128::from(new.level);
         let kept = level.min(depth);
         let surplus = (level - kept).max(0);
@@ -306,7 +305,7 @@ impl Holder {
     /// Billionths of the burst in the bucket, rounded down; less than nothing when it is in debt.
     fn level(&self, now: Now, whole: &Rate) -> i128 {
         let Some(rate) = whole.share(self.share) else { return 0 };
-        let depth = i128::from(u64::from(self.share) * PARTS);
+        let depth = i128::from(self.share) * i128::from(PARTS);
         let owed_ns = i128::from(self.bucket.full_in_ns(&rate, now.mono_ns));
         let fill_ns = i128::from(whole.fill_ns()).max(1);
         (depth * (fill_ns - owed_ns)).div_euclid(fill_ns)

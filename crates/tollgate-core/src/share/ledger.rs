@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use tollgate_wire::{Claim, Share, WHOLE};
 
+use super::PARTS;
 use super::divide::{Wanted, divide};
 
 /// How long a share may be used after it was asked for, in milliseconds: after so long others have what an Envoy that
@@ -21,9 +22,6 @@ pub const HOLDERS_MAX: usize = 300;
 const AGAIN_GROWING_MS: u32 = 200;
 const AGAIN_AMONG_MS: u32 = 1_000;
 const AGAIN_ALONE_MS: u32 = 2_000;
-
-/// Billionths of the burst in a millionth of the share.
-const PARTS: u32 = 1_000;
 
 /// One rate in the books.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -29,3 +29,6 @@ mod tests;
 pub use holder::{Holder, Lack};
 pub use shared::Shared;
 pub use tollgate_wire::{Claim, Share, WHOLE};
+
+/// Billionths of the burst in a millionth of the share.
+const PARTS: u32 = 1_000;

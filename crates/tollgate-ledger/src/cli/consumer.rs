@@ -242,9 +242,9 @@ fn print(consumers: &[ConsumerView], as_json: bool, many: bool, out: &mut dyn Wr
         writeln!(out, "{}", serde_json::to_string_pretty(&document)?)?;
         return Ok(Ended::Well);
     }
-    let columns = ["consumer", "status", "until", "tier", "until", "limits", "exempt", "team", "project"];
-    let columns = columns.into_iter().chain(["reason"]).map(Column::left);
-    let columns: Vec<Column> = columns.collect();
+    let columns =
+        ["consumer", "status", "until", "tier", "until", "limits", "exempt", "team", "project", "reason"]
+            .map(Column::left);
     let rows = consumers.iter().map(|view| {
         let over = |until_ms: Option<u64>| moment(until_ms.filter(|_| view.status_now == view.record.status));
         vec![

@@ -133,17 +133,18 @@ pub(super) fn tiers(output: &OutputArgs, out: &mut dyn Write) -> Answer {
         return Err("the ledger was not told how filters are configured: start it with --policy FILE".into());
     }
     let columns = ["tier", "limit", "is"].map(Column::left);
-    let rows = tiers.tiers.iter().flat_map(|(name, tier)| {
+    let mut rows = Vec::new();
+    for (name, tier) in &tiers.tiers {
         let default = if *name == tiers.default_tier { " (default)" } else { "" };
-        let limits = tier.get("limits").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-        let (first, more) = limits.split_first().map_or((None, limits), |(first, more)| (Some(first), more));
-        let row = |tier: String, limit: Option<&Value>| {
-            let (limit, terms) = limit.map(of_limit).unwrap_or_default();
-            vec![tier, limit, terms]
-        };
-        let rest = more.iter().map(move |limit| row(String::new(), Some(limit)));
-        [row(format!("{name}{default}"), first)].into_iter().chain(rest).collect::<Vec<_>>()
-    });
+        let mut name = format!("{name}{default}");
+        let limits = tier.get("limits").and_then(Value::as_array).into_iter().flatten();
+        let before = rows.len();
+        // A tier's name stands once, before its first limit.
+        rows.extend(limits.map(of_limit).map(|(limit, terms)| vec![std::mem::take(&mut name), limit, terms]));
+        if rows.len() == before {
+            rows.push(vec![name, String::new(), String::new()]);
+        }
+    }
     writeln!(out, "{}", table::of(&columns, rows))?;
     Ok(Ended::Well)
 }

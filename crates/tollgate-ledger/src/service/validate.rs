@@ -3,6 +3,7 @@
 //! The bounds are far above what a filter sends. They keep a broken or hostile sender from filling the database with
 //! what can't be reported on, or from moving sums out of their range.
 
+mod asks;
 mod leases;
 mod shares;
 

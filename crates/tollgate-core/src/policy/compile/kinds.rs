@@ -133,8 +133,7 @@ pub(super) fn tight(kind: &Kind, percent: u32, path: &str) -> Outcome<Option<Tig
         Kind::Window(span) => return Ok(Some(Tight::Window(span.scaled(percent)))),
         _ => return Ok(None),
     };
-    let burst = u128::from(rate.burst()) * u128::from(percent) / 100;
-    match rate.slowed(percent, u64::try_from(burst).unwrap_or(u64::MAX).max(1)) {
+    match rate.scaled(percent) {
         None => refuse(format!("{path}.rate.amount"), "too fine a rate to tighten: use fewer digits"),
         tight => Ok(tight.map(Tight::Rate)),
     }

@@ -2,27 +2,16 @@
 
 use tollgate_wire::{LEASES_MAX, LeaseAsk, QuotaName};
 
-use super::{IDENTITY_BYTES_MAX, NAME_BYTES_MAX};
+use super::asks;
 use crate::store::UNITS_MAX;
-
-/// Attributes in a quota's key: more than there are dimensions.
-pub const KEY_PARTS_MAX: usize = 16;
 
 /// Refuses what can't be kept, in words that go behind "leases".
 pub(super) fn check(leases: &[LeaseAsk]) -> Result<(), String> {
-    if leases.len() > LEASES_MAX {
-        return Err(format!("is at most {LEASES_MAX}"));
-    }
-    for (index, ask) in leases.iter().enumerate() {
-        check_one(ask).map_err(|problem| format!("[{index}]{problem}"))?;
-    }
-    Ok(())
+    asks::each(leases, LEASES_MAX, check_one)
 }
 
 fn check_one(ask: &LeaseAsk) -> Result<(), String> {
-    if ask.lease.is_empty() || ask.lease.len() > IDENTITY_BYTES_MAX || ask.lease.contains('\0') {
-        return Err(format!(".lease is 1 to {IDENTITY_BYTES_MAX} bytes without NUL"));
-    }
+    asks::identity("lease", &ask.lease)?;
     check_name(&ask.quota)?;
     let amounts = [
         ("limit", ask.limit),
@@ -38,18 +27,7 @@ fn check_one(ask: &LeaseAsk) -> Result<(), String> {
 }
 
 fn check_name(name: &QuotaName) -> Result<(), String> {
-    if name.key.len() > KEY_PARTS_MAX {
-        return Err(format!(".quota.key has at most {KEY_PARTS_MAX} parts"));
-    }
-    if name.limit.is_empty() || name.meter.is_empty() {
-        return Err(".quota has a limit and a meter".into());
-    }
-    let parts = name.key.iter().flat_map(|(attribute, value)| [attribute, value]);
-    for text in [&name.limit, &name.policy, &name.meter].into_iter().chain(parts) {
-        if text.len() > NAME_BYTES_MAX || text.contains('\0') {
-            return Err(format!(".quota has names of at most {NAME_BYTES_MAX} bytes without NUL"));
-        }
-    }
+    asks::name("quota", (&name.limit, &name.policy, &name.meter), &name.key)?;
     if name.start_ms >= name.end_ms || name.end_ms > i64::MAX as u64 {
         return Err(".quota ends after it starts".into());
     }
@@ -58,6 +36,8 @@ fn check_name(name: &QuotaName) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::asks::KEY_PARTS_MAX;
+    use super::super::{IDENTITY_BYTES_MAX, NAME_BYTES_MAX};
     use tollgate_wire::Ask;
 
     use super::*;

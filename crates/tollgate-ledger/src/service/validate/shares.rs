@@ -1,29 +1,20 @@
 //! What the shares of a sync must be like for their steps to be taken.
 
-use tollgate_wire::{RateName, SHARES_MAX, ShareAsk, WHOLE};
+use tollgate_wire::{SHARES_MAX, ShareAsk, WHOLE};
 
-use super::leases::KEY_PARTS_MAX;
-use super::{IDENTITY_BYTES_MAX, NAME_BYTES_MAX};
+use super::asks;
 
 /// Longest time to fill an empty bucket, in milliseconds: some thirty thousand years, which fit the database's integers.
 const FILL_MS_MAX: u64 = 1 << 50;
 
 /// Refuses what can't be kept, in words that go behind "shares".
 pub(super) fn check(shares: &[ShareAsk]) -> Result<(), String> {
-    if shares.len() > SHARES_MAX {
-        return Err(format!("is at most {SHARES_MAX}"));
-    }
-    for (index, ask) in shares.iter().enumerate() {
-        check_one(ask).map_err(|problem| format!("[{index}]{problem}"))?;
-    }
-    Ok(())
+    asks::each(shares, SHARES_MAX, check_one)
 }
 
 fn check_one(ask: &ShareAsk) -> Result<(), String> {
-    if ask.holder.is_empty() || ask.holder.len() > IDENTITY_BYTES_MAX || ask.holder.contains('\0') {
-        return Err(format!(".holder is 1 to {IDENTITY_BYTES_MAX} bytes without NUL"));
-    }
-    check_name(&ask.rate)?;
+    asks::identity("holder", &ask.holder)?;
+    asks::name("rate", (&ask.rate.limit, &ask.rate.policy, &ask.rate.meter), &ask.rate.key)?;
     if !(1..=FILL_MS_MAX).contains(&ask.fill_ms) {
         return Err(format!(".fill_ms is 1 to {FILL_MS_MAX}"));
     }
@@ -33,24 +24,12 @@ fn check_one(ask: &ShareAsk) -> Result<(), String> {
     Ok(())
 }
 
-fn check_name(name: &RateName) -> Result<(), String> {
-    if name.key.len() > KEY_PARTS_MAX {
-        return Err(format!(".rate.key has at most {KEY_PARTS_MAX} parts"));
-    }
-    if name.limit.is_empty() || name.meter.is_empty() {
-        return Err(".rate has a limit and a meter".into());
-    }
-    let parts = name.key.iter().flat_map(|(attribute, value)| [attribute, value]);
-    for text in [&name.limit, &name.policy, &name.meter].into_iter().chain(parts) {
-        if text.len() > NAME_BYTES_MAX || text.contains('\0') {
-            return Err(format!(".rate has names of at most {NAME_BYTES_MAX} bytes without NUL"));
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use tollgate_wire::RateName;
+
+    use super::super::asks::KEY_PARTS_MAX;
+    use super::super::{IDENTITY_BYTES_MAX, NAME_BYTES_MAX};
     use super::*;
 
     fn ask() -> ShareAsk {
